@@ -1,0 +1,69 @@
+from switchyard.inventory.v1 import inventory_pb2 as _inventory_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ItemCreated(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: _inventory_pb2.Item
+    def __init__(self, item: _Optional[_Union[_inventory_pb2.Item, _Mapping]] = ...) -> None: ...
+
+class ItemUpdated(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: _inventory_pb2.Item
+    def __init__(self, item: _Optional[_Union[_inventory_pb2.Item, _Mapping]] = ...) -> None: ...
+
+class StockMoved(_message.Message):
+    __slots__ = ("item_id", "sku", "site_id", "on_hand", "reserved", "available", "order_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    ON_HAND_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    sku: str
+    site_id: str
+    on_hand: int
+    reserved: int
+    available: int
+    order_id: str
+    def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., on_hand: _Optional[int] = ..., reserved: _Optional[int] = ..., available: _Optional[int] = ..., order_id: _Optional[str] = ...) -> None: ...
+
+class StockDepleted(_message.Message):
+    __slots__ = ("item_id", "sku", "site_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    sku: str
+    site_id: str
+    def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ...) -> None: ...
+
+class LowStock(_message.Message):
+    __slots__ = ("item_id", "sku", "site_id", "available", "threshold")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    sku: str
+    site_id: str
+    available: int
+    threshold: int
+    def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., available: _Optional[int] = ..., threshold: _Optional[int] = ...) -> None: ...
+
+class MenuItemSoldOut(_message.Message):
+    __slots__ = ("menu_item_id", "sold_out")
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SOLD_OUT_FIELD_NUMBER: _ClassVar[int]
+    menu_item_id: str
+    sold_out: bool
+    def __init__(self, menu_item_id: _Optional[str] = ..., sold_out: _Optional[bool] = ...) -> None: ...

@@ -1,0 +1,467 @@
+import datetime
+
+from buf.validate import validate_pb2 as _validate_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import empty_pb2 as _empty_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from switchyard.common.v1 import common_pb2 as _common_pb2
+from switchyard.options.v1 import policy_pb2 as _policy_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Unit(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNIT_UNSPECIFIED: _ClassVar[Unit]
+    UNIT_EACH: _ClassVar[Unit]
+    UNIT_G: _ClassVar[Unit]
+    UNIT_ML: _ClassVar[Unit]
+
+class BatchStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BATCH_STATUS_UNSPECIFIED: _ClassVar[BatchStatus]
+    BATCH_STATUS_AVAILABLE: _ClassVar[BatchStatus]
+    BATCH_STATUS_QUARANTINED: _ClassVar[BatchStatus]
+    BATCH_STATUS_RECALLED: _ClassVar[BatchStatus]
+
+class MovementType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MOVEMENT_TYPE_UNSPECIFIED: _ClassVar[MovementType]
+    MOVEMENT_TYPE_RECEIVE: _ClassVar[MovementType]
+    MOVEMENT_TYPE_DEDUCT: _ClassVar[MovementType]
+    MOVEMENT_TYPE_ADJUST: _ClassVar[MovementType]
+    MOVEMENT_TYPE_WASTE: _ClassVar[MovementType]
+    MOVEMENT_TYPE_SALE: _ClassVar[MovementType]
+
+class ReservationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RESERVATION_STATE_UNSPECIFIED: _ClassVar[ReservationState]
+    RESERVATION_STATE_ACTIVE: _ClassVar[ReservationState]
+    RESERVATION_STATE_PARTIALLY_POSTED: _ClassVar[ReservationState]
+    RESERVATION_STATE_POSTED: _ClassVar[ReservationState]
+    RESERVATION_STATE_RELEASED: _ClassVar[ReservationState]
+    RESERVATION_STATE_EXPIRED: _ClassVar[ReservationState]
+UNIT_UNSPECIFIED: Unit
+UNIT_EACH: Unit
+UNIT_G: Unit
+UNIT_ML: Unit
+BATCH_STATUS_UNSPECIFIED: BatchStatus
+BATCH_STATUS_AVAILABLE: BatchStatus
+BATCH_STATUS_QUARANTINED: BatchStatus
+BATCH_STATUS_RECALLED: BatchStatus
+MOVEMENT_TYPE_UNSPECIFIED: MovementType
+MOVEMENT_TYPE_RECEIVE: MovementType
+MOVEMENT_TYPE_DEDUCT: MovementType
+MOVEMENT_TYPE_ADJUST: MovementType
+MOVEMENT_TYPE_WASTE: MovementType
+MOVEMENT_TYPE_SALE: MovementType
+RESERVATION_STATE_UNSPECIFIED: ReservationState
+RESERVATION_STATE_ACTIVE: ReservationState
+RESERVATION_STATE_PARTIALLY_POSTED: ReservationState
+RESERVATION_STATE_POSTED: ReservationState
+RESERVATION_STATE_RELEASED: ReservationState
+RESERVATION_STATE_EXPIRED: ReservationState
+
+class Item(_message.Message):
+    __slots__ = ("id", "sku", "name", "category", "supplier", "unit", "low_stock_threshold", "on_hand", "reserved", "available", "version", "created_at", "updated_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    SUPPLIER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    LOW_STOCK_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    ON_HAND_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    sku: str
+    name: str
+    category: str
+    supplier: str
+    unit: Unit
+    low_stock_threshold: int
+    on_hand: int
+    reserved: int
+    available: int
+    version: int
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., sku: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., supplier: _Optional[str] = ..., unit: _Optional[_Union[Unit, str]] = ..., low_stock_threshold: _Optional[int] = ..., on_hand: _Optional[int] = ..., reserved: _Optional[int] = ..., available: _Optional[int] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListItemsRequest(_message.Message):
+    __slots__ = ("page_size", "cursor", "order_by", "sku", "category", "supplier", "q", "low_stock")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    SUPPLIER_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
+    LOW_STOCK_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    cursor: str
+    order_by: str
+    sku: str
+    category: str
+    supplier: str
+    q: str
+    low_stock: bool
+    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., sku: _Optional[str] = ..., category: _Optional[str] = ..., supplier: _Optional[str] = ..., q: _Optional[str] = ..., low_stock: _Optional[bool] = ...) -> None: ...
+
+class ListItemsResponse(_message.Message):
+    __slots__ = ("items", "next_cursor")
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedCompositeFieldContainer[Item]
+    next_cursor: str
+    def __init__(self, items: _Optional[_Iterable[_Union[Item, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class CreateItemRequest(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: Item
+    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ...) -> None: ...
+
+class GetItemRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class UpdateItemRequest(_message.Message):
+    __slots__ = ("id", "item", "update_mask")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    item: Item
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, id: _Optional[str] = ..., item: _Optional[_Union[Item, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class DeleteItemRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("id", "item_id", "site_id", "lot", "quantity", "expires_at", "on_hand", "reserved", "status", "received_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    ON_HAND_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    item_id: str
+    site_id: str
+    lot: str
+    quantity: int
+    expires_at: _timestamp_pb2.Timestamp
+    on_hand: int
+    reserved: int
+    status: BatchStatus
+    received_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., item_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lot: _Optional[str] = ..., quantity: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., on_hand: _Optional[int] = ..., reserved: _Optional[int] = ..., status: _Optional[_Union[BatchStatus, str]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListBatchesRequest(_message.Message):
+    __slots__ = ("item_id", "page_size", "cursor", "site_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    page_size: int
+    cursor: str
+    site_id: str
+    def __init__(self, item_id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., site_id: _Optional[str] = ...) -> None: ...
+
+class ListBatchesResponse(_message.Message):
+    __slots__ = ("batches", "next_cursor")
+    BATCHES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    batches: _containers.RepeatedCompositeFieldContainer[Batch]
+    next_cursor: str
+    def __init__(self, batches: _Optional[_Iterable[_Union[Batch, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class CreateBatchRequest(_message.Message):
+    __slots__ = ("item_id", "batch")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    batch: Batch
+    def __init__(self, item_id: _Optional[str] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ...) -> None: ...
+
+class Movement(_message.Message):
+    __slots__ = ("id", "item_id", "type", "quantity", "site_id", "batch_id", "reason", "balance_after", "order_id", "recorded_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_AFTER_FIELD_NUMBER: _ClassVar[int]
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    item_id: str
+    type: MovementType
+    quantity: int
+    site_id: str
+    batch_id: str
+    reason: str
+    balance_after: int
+    order_id: str
+    recorded_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., item_id: _Optional[str] = ..., type: _Optional[_Union[MovementType, str]] = ..., quantity: _Optional[int] = ..., site_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., reason: _Optional[str] = ..., balance_after: _Optional[int] = ..., order_id: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListMovementsRequest(_message.Message):
+    __slots__ = ("item_id", "page_size", "cursor", "site_id")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    page_size: int
+    cursor: str
+    site_id: str
+    def __init__(self, item_id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., site_id: _Optional[str] = ...) -> None: ...
+
+class ListMovementsResponse(_message.Message):
+    __slots__ = ("movements", "next_cursor")
+    MOVEMENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    movements: _containers.RepeatedCompositeFieldContainer[Movement]
+    next_cursor: str
+    def __init__(self, movements: _Optional[_Iterable[_Union[Movement, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class CreateMovementRequest(_message.Message):
+    __slots__ = ("item_id", "movement")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    MOVEMENT_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    movement: Movement
+    def __init__(self, item_id: _Optional[str] = ..., movement: _Optional[_Union[Movement, _Mapping]] = ...) -> None: ...
+
+class VerifyLedgerRequest(_message.Message):
+    __slots__ = ("item_id",)
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    def __init__(self, item_id: _Optional[str] = ...) -> None: ...
+
+class LedgerVerification(_message.Message):
+    __slots__ = ("consistent", "ledger_quantity", "balance_quantity", "movements", "reserved_by_reservations", "reserved_in_balances")
+    CONSISTENT_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    MOVEMENTS_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_BY_RESERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_IN_BALANCES_FIELD_NUMBER: _ClassVar[int]
+    consistent: bool
+    ledger_quantity: int
+    balance_quantity: int
+    movements: int
+    reserved_by_reservations: int
+    reserved_in_balances: int
+    def __init__(self, consistent: _Optional[bool] = ..., ledger_quantity: _Optional[int] = ..., balance_quantity: _Optional[int] = ..., movements: _Optional[int] = ..., reserved_by_reservations: _Optional[int] = ..., reserved_in_balances: _Optional[int] = ...) -> None: ...
+
+class RecipeLine(_message.Message):
+    __slots__ = ("item_id", "quantity")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    quantity: int
+    def __init__(self, item_id: _Optional[str] = ..., quantity: _Optional[int] = ...) -> None: ...
+
+class MenuItem(_message.Message):
+    __slots__ = ("id", "name", "category", "price", "recipe", "sold_out", "version", "created_at", "updated_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    SOLD_OUT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    category: str
+    price: _common_pb2.Money
+    recipe: _containers.RepeatedCompositeFieldContainer[RecipeLine]
+    sold_out: bool
+    version: int
+    created_at: _timestamp_pb2.Timestamp
+    updated_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., recipe: _Optional[_Iterable[_Union[RecipeLine, _Mapping]]] = ..., sold_out: _Optional[bool] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListMenuItemsRequest(_message.Message):
+    __slots__ = ("page_size", "cursor", "order_by", "category")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    cursor: str
+    order_by: str
+    category: str
+    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., category: _Optional[str] = ...) -> None: ...
+
+class ListMenuItemsResponse(_message.Message):
+    __slots__ = ("menu_items", "next_cursor")
+    MENU_ITEMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    menu_items: _containers.RepeatedCompositeFieldContainer[MenuItem]
+    next_cursor: str
+    def __init__(self, menu_items: _Optional[_Iterable[_Union[MenuItem, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class CreateMenuItemRequest(_message.Message):
+    __slots__ = ("menu_item",)
+    MENU_ITEM_FIELD_NUMBER: _ClassVar[int]
+    menu_item: MenuItem
+    def __init__(self, menu_item: _Optional[_Union[MenuItem, _Mapping]] = ...) -> None: ...
+
+class GetMenuItemRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class UpdateMenuItemRequest(_message.Message):
+    __slots__ = ("id", "menu_item", "update_mask")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MENU_ITEM_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    menu_item: MenuItem
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, id: _Optional[str] = ..., menu_item: _Optional[_Union[MenuItem, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class DeleteMenuItemRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class ListProductsRequest(_message.Message):
+    __slots__ = ("catalog_id", "page_size", "cursor")
+    CATALOG_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    catalog_id: str
+    page_size: int
+    cursor: str
+    def __init__(self, catalog_id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class Product(_message.Message):
+    __slots__ = ("id", "name", "category", "price", "available", "available_quantity")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    category: str
+    price: _common_pb2.Money
+    available: bool
+    available_quantity: int
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., available: _Optional[bool] = ..., available_quantity: _Optional[int] = ...) -> None: ...
+
+class ListProductsResponse(_message.Message):
+    __slots__ = ("products", "next_cursor")
+    PRODUCTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    products: _containers.RepeatedCompositeFieldContainer[Product]
+    next_cursor: str
+    def __init__(self, products: _Optional[_Iterable[_Union[Product, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class ReserveLine(_message.Message):
+    __slots__ = ("line_id", "menu_item_id", "quantity")
+    LINE_ID_FIELD_NUMBER: _ClassVar[int]
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    line_id: str
+    menu_item_id: str
+    quantity: int
+    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ...) -> None: ...
+
+class ReserveRequest(_message.Message):
+    __slots__ = ("order_id", "site_id", "lines")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    site_id: str
+    lines: _containers.RepeatedCompositeFieldContainer[ReserveLine]
+    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReserveLine, _Mapping]]] = ...) -> None: ...
+
+class PricedLine(_message.Message):
+    __slots__ = ("line_id", "menu_item_id", "name", "quantity", "unit_price")
+    LINE_ID_FIELD_NUMBER: _ClassVar[int]
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    UNIT_PRICE_FIELD_NUMBER: _ClassVar[int]
+    line_id: str
+    menu_item_id: str
+    name: str
+    quantity: int
+    unit_price: _common_pb2.Money
+    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., quantity: _Optional[int] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ...) -> None: ...
+
+class Pick(_message.Message):
+    __slots__ = ("item_id", "batch_id", "quantity", "reason")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    batch_id: str
+    quantity: int
+    reason: str
+    def __init__(self, item_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., quantity: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Reservation(_message.Message):
+    __slots__ = ("order_id", "site_id", "state", "lines", "picks", "expires_at")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    PICKS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    site_id: str
+    state: ReservationState
+    lines: _containers.RepeatedCompositeFieldContainer[PricedLine]
+    picks: _containers.RepeatedCompositeFieldContainer[Pick]
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., state: _Optional[_Union[ReservationState, str]] = ..., lines: _Optional[_Iterable[_Union[PricedLine, _Mapping]]] = ..., picks: _Optional[_Iterable[_Union[Pick, _Mapping]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PostReservationRequest(_message.Message):
+    __slots__ = ("order_id",)
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    def __init__(self, order_id: _Optional[str] = ...) -> None: ...
+
+class ReleaseReservationRequest(_message.Message):
+    __slots__ = ("order_id",)
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    def __init__(self, order_id: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,21 @@
+from switchyard.orders.v1 import orders_pb2 as _orders_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class OrderPlaced(_message.Message):
+    __slots__ = ("order",)
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ...) -> None: ...
+
+class OrderStatusChanged(_message.Message):
+    __slots__ = ("order", "from_status")
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    FROM_STATUS_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    from_status: _orders_pb2.OrderStatus
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ..., from_status: _Optional[_Union[_orders_pb2.OrderStatus, str]] = ...) -> None: ...

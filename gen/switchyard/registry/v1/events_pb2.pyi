@@ -1,0 +1,20 @@
+from switchyard.registry.v1 import registry_pb2 as _registry_pb2
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class InstanceHealthChanged(_message.Message):
+    __slots__ = ("service_name", "instance_id", "status", "health_score", "reason")
+    SERVICE_NAME_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_SCORE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    service_name: str
+    instance_id: str
+    status: _registry_pb2.InstanceState
+    health_score: int
+    reason: str
+    def __init__(self, service_name: _Optional[str] = ..., instance_id: _Optional[str] = ..., status: _Optional[_Union[_registry_pb2.InstanceState, str]] = ..., health_score: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
