@@ -71,7 +71,7 @@ class Child:
             return await self.wait()
 
 
-async def spawn(
+async def spawn(  # noqa: PLR0913 - keyword-only options of one call
     argv: Sequence[str],
     *,
     on_line: Callable[[str], None],
@@ -136,22 +136,29 @@ def write_pid_file(path: Path, pid: int) -> None:
 
 async def end_leftover(path: Path, signal_number: signal.Signals = signal.SIGTERM, *, grace_s: float = 10) -> None:
     """End the process of a pid file if it still runs, and remove the file. A missing or torn file is no error."""
+    if named := _read_pid_file(path):
+        await end(*named, signal_number, grace_s=grace_s)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - one small local file, before anything is served
+
+
+def _read_pid_file(path: Path) -> tuple[int, str] | None:
     try:
-        pid_text, mark = path.read_text().split("\n")[:2]
-        pid = int(pid_text)
+        pid, mark = path.read_text().split("\n")[:2]
+        return int(pid), mark
     except (OSError, ValueError):
-        path.unlink(missing_ok=True)
-        return
-    for each_signal, patience_s in ((signal_number, grace_s), (signal.SIGKILL, grace_s)):
+        return None
+
+
+async def end(pid: int, mark: str, signal_number: signal.Signals, *, grace_s: float = 10) -> None:
+    """End a process that is not our child, by force when `grace_s` seconds have passed.
+
+    `mark` is what `started_at` said of it; a process with another mark is left alone.
+    """
+    for each_signal in (signal_number, signal.SIGKILL):
         if not mark or started_at(pid) != mark:
-            break
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, each_signal)
-        await _gone(pid, mark, patience_s)
-    path.unlink(missing_ok=True)
-
-
-async def _gone(pid: int, mark: str, patience_s: float) -> None:
-    deadline = time.monotonic() + patience_s
-    while started_at(pid) == mark and time.monotonic() < deadline:
-        await asyncio.sleep(POLL_S)
+        deadline = time.monotonic() + grace_s
+        while started_at(pid) == mark and time.monotonic() < deadline:  # noqa: ASYNC110 - see POLL_S
+            await asyncio.sleep(POLL_S)
