@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,19 @@ def generate(out: Path) -> None:
     plugins = [f"--plugin={name}={Path(sys.executable).parent / name}" for name in ("protoc-gen-mypy_grpc",)]
     _run([*includes, f"--python_out={out}", f"--pyi_out={out}", *ours, *VENDORED])
     _run([*includes, *plugins, f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}", *services])
+    for name in services:
+        _describe(includes, name, out / name.replace(".proto", ".binpb"))
+
+
+def _describe(includes: list[str], name: str, target: Path) -> None:
+    """The contract with imports and its comments, which the generated Python lacks: what a service registers."""
+    _run([*includes, "--include_imports", "--include_source_info", f"--descriptor_set_out={target}", name])
+    contract = FileDescriptorSet.FromString(target.read_bytes())
+    for file in contract.file:
+        if not file.name.startswith("switchyard/"):
+            # Comments of others' protos are long and document nothing of ours.
+            file.ClearField("source_code_info")
+    target.write_bytes(contract.SerializeToString(deterministic=True))
 
 
 def _run(arguments: list[str]) -> None:

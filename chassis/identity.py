@@ -1,0 +1,188 @@
+"""Who acts: principals, and the pass that names one inside the suite.
+
+A pass is a JWT signed with Ed25519 (RFC 7519, RFC 8037), `aud=switchyard`, valid for 60 seconds. Every service verifies
+it itself with the public keys of `auth`.
+"""
+
+import asyncio
+import base64
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import orjson
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+
+from chassis import errors
+
+AUDIENCE = "switchyard"
+ISSUER = "switchyard-auth"
+ALGORITHM = "Ed25519"
+PASS_LIFETIME_S = 60
+# A verified pass is looked up instead of verified again; 4,096 principals at once fit a busy process.
+VERIFIED_MAX = 4096
+# An unknown key id makes the keys be fetched again, but not more often than this: a forger must not cause a storm.
+REFETCH_EVERY_S = 2.0
+
+# Rows of what concerns the platform itself and no tenant.
+PLATFORM = UUID(int=0)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who acts, in which tenant, and what they may do. `sites` empty: all sites of the tenant."""
+
+    kind: str
+    id: str
+    tenant_id: UUID | None
+    session_id: str = ""
+    roles: tuple[str, ...] = ()
+    permissions: frozenset[str] = frozenset()
+    sites: frozenset[str] = frozenset()
+    on_behalf_of: str = ""
+    expires_at: float = field(default=0.0, compare=False)
+
+    @property
+    def name(self) -> str:
+        """`kind:id`, as it stands in the audit trail."""
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def tenant(self) -> UUID:
+        """The tenant, or the platform itself for a principal without one."""
+        return self.tenant_id or PLATFORM
+
+    def may(self, permission: str) -> bool:
+        """Whether the roles give this permission. Services are limited by audience instead."""
+        return permission in self.permissions
+
+    def may_see_site(self, site_id: str | UUID) -> bool:
+        """Whether the principal acts in this site."""
+        return not self.sites or str(site_id) in self.sites
+
+
+def service_principal(service: str, tenant_id: UUID | None) -> Principal:
+    """A process of the suite acting on its own account, in one tenant."""
+    return Principal(kind="service", id=service, tenant_id=tenant_id, roles=("service",))
+
+
+def sign_pass(principal: Principal, key: OKPKey, *, now: float | None = None) -> str:
+    """The signed pass of a principal. Only `auth`, which holds the private keys, and tests can."""
+    issued = int(now if now is not None else time.time())
+    claims = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": principal.id,
+        "knd": principal.kind,
+        "tid": str(principal.tenant_id) if principal.tenant_id else "",
+        "sid": principal.session_id,
+        "rol": list(principal.roles),
+        "prm": sorted(principal.permissions),
+        "sit": sorted(principal.sites),
+        "act": principal.on_behalf_of,
+        "iat": issued,
+        "exp": issued + PASS_LIFETIME_S,
+    }
+    return jwt.encode({"alg": ALGORITHM, "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=[ALGORITHM])
+
+
+FetchKeys = Callable[[], Awaitable[Mapping[str, object]]]
+
+
+class Verifier:
+    """Verifies passes with the keys of `auth`, fetched when first needed and whenever an unknown key id appears."""
+
+    def __init__(self, fetch_keys: FetchKeys) -> None:
+        self._fetch_keys = fetch_keys
+        self._keys: KeySet | None = None
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+        self._verified: OrderedDict[bytes, Principal] = OrderedDict()
+        self._claims = jwt.JWTClaimsRegistry(
+            iss={"essential": True, "value": ISSUER},
+            aud={"essential": True, "value": AUDIENCE},
+            exp={"essential": True},
+        )
+
+    def cached(self, token: str) -> Principal | None:
+        """The principal of a pass that was verified before and has not ended: the hot path, without awaiting."""
+        principal = self._verified.get(_digest(token))
+        if principal is None or principal.expires_at <= time.time():
+            return None
+        return principal
+
+    async def verify(self, token: str) -> Principal:
+        """The principal of a pass. Raises `Unauthenticated`."""
+        known = self.cached(token)
+        if known is not None:
+            return known
+        principal = self._decode(token, await self._keys_for(token))
+        self._verified[_digest(token)] = principal
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+        return principal
+
+    async def ready(self) -> bool:
+        """Whether the keys could be fetched at least once."""
+        if self._keys is None:
+            await self._refetch()
+        return self._keys is not None
+
+    def _decode(self, token: str, keys: KeySet) -> Principal:
+        try:
+            decoded = jwt.decode(token, keys, algorithms=[ALGORITHM])
+            self._claims.validate(decoded.claims)
+        except (JoseError, ValueError) as failure:
+            raise errors.Unauthenticated from failure
+        claims = decoded.claims
+        return Principal(
+            kind=claims["knd"],
+            id=claims["sub"],
+            tenant_id=UUID(claims["tid"]) if claims["tid"] else None,
+            session_id=claims["sid"],
+            roles=tuple(claims["rol"]),
+            permissions=frozenset(claims["prm"]),
+            sites=frozenset(claims["sit"]),
+            on_behalf_of=claims["act"],
+            expires_at=float(claims["exp"]),
+        )
+
+    async def _keys_for(self, token: str) -> KeySet:
+        key_id = _key_id(token)
+        if self._keys is None or not any(key.kid == key_id for key in self._keys.keys):
+            await self._refetch()
+        if self._keys is None:
+            message = "the keys that verify passes are not available yet"
+            raise errors.Unavailable(message, retry_after_s=1)
+        return self._keys
+
+    async def _refetch(self) -> None:
+        async with self._fetching:
+            if self._keys is not None and time.monotonic() - self._fetched_at < REFETCH_EVERY_S:
+                return
+            try:
+                document = await self._fetch_keys()
+            except errors.Error:
+                return
+            self._fetched_at = time.monotonic()
+            self._keys = KeySet.import_key_set(document)  # type: ignore[arg-type]
+
+
+def _digest(token: str) -> bytes:
+    # The digest and not the token is kept: a memory dump holds no usable pass.
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _key_id(token: str) -> str:
+    try:
+        encoded = token.split(".", 1)[0]
+        header = orjson.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except ValueError as failure:
+        raise errors.Unauthenticated from failure
+    found = header.get("kid") if isinstance(header, dict) else None
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,57 @@
+"""The operations listener of every process: `/healthz` (alive), `/readyz` (dependencies), `/metrics` (Prometheus).
+
+It is never the public listener.
+"""
+
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+Check = Callable[[], Awaitable[bool]]
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to the process that owns it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Operations:
+    """Serves the operations endpoints. `checks` are the dependencies by name."""
+
+    def __init__(self, checks: Mapping[str, Check], *, host: str, port: int) -> None:
+        self._checks = checks
+        routes = [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+        ]
+        # Access logs of probes are noise.
+        config = uvicorn.Config(Starlette(routes=routes), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+        self._server = _Server(config)
+
+    async def run(self) -> None:
+        """Serve until `stop`."""
+        await self._server.serve()
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+
+    async def _healthz(self, _request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _readyz(self, _request: Request) -> Response:
+        states = {name: await check() for name, check in self._checks.items()}
+        return JSONResponse(states, status_code=200 if all(states.values()) else 503)
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

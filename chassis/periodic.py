@@ -1,0 +1,20 @@
+"""Work that is done again and again."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger()
+
+
+async def every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do `work` every `interval_s` seconds, give or take a tenth, until cancelled; a failure is logged and forgotten."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("periodic_work_failed", work=getattr(work, "__qualname__", repr(work)))
+        # Spread, so that many processes do not wake as one.
+        await asyncio.sleep(interval_s * random.uniform(0.9, 1.1))  # noqa: S311

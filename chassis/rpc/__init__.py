@@ -1,0 +1,1 @@
+"""Serving and calling gRPC methods; the only place that knows the transport."""

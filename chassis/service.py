@@ -1,0 +1,208 @@
+"""The life of a process: build, serve, register, drain, close.
+
+A service's `__main__` is
+
+    def build(service: Service) -> None:
+        inventory = InventoryServiceStub(service.channel("inventory"))
+        service.serve(OrdersRpc(service.database, inventory))
+        service.handle(HANDLERS)
+
+    if __name__ == "__main__":
+        Service("orders", Settings.load()).run(build)
+
+Processes start in any order: what is not there yet is waited for, and until everything is there `/readyz` says what is
+missing and the registry sends nobody here. On SIGTERM the process leaves the registry first, finishes its calls within
+`drain_s`, and closes what it opened in reverse order.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import grpc
+import grpc.aio
+import nats.errors
+import structlog
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from nats.aio.client import Client as Nats
+
+from chassis import directory, identity, inbox, outbox, paging, periodic, registration, streams, telemetry
+from chassis.credentials import Credentials
+from chassis.db import Database
+from chassis.operations import Operations
+from chassis.rpc import client, server
+from chassis.settings import ServiceSettings
+
+# After leaving the registry the process goes on taking calls for this long: watchers hear of it in milliseconds.
+LEAVE_S = 0.3
+_SERVER_OPTIONS = (
+    # Two processes must never share a port by accident.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+)
+
+log = structlog.get_logger()
+
+
+class Service:
+    """One process of a service."""
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self._stopping = asyncio.Event()
+        self._ready = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._work: list[Coroutine[Any, Any, None]] = []
+        self._services: list[ServiceDescriptor] = []
+        self._handlers: inbox.Handlers = {}
+
+    def run(self, build: Callable[["Service"], None]) -> None:
+        """Build and serve until SIGTERM or SIGINT."""
+        telemetry.set_up(self.name, self.settings)
+        uvloop.run(self._main(build))
+
+    # What `build` uses.
+
+    def serve(self, servicer: server.Servicer) -> None:
+        """Serve a contract."""
+        self.server.add(servicer)
+        self._services.append(servicer.service)
+
+    def channel(self, service: str) -> client.Channel:
+        """A channel to another service by name, for a generated stub."""
+        return client.Channel(service, self.directory, self.credentials.issue, deadline_s=self.settings.deadline_s)
+
+    def handle(self, handlers: inbox.Handlers) -> None:
+        """Handle others' events."""
+        self._handlers = handlers
+
+    def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again."""
+        self._work.append(periodic.every(interval_s, work))
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until the process ends."""
+        self._work.append(work)
+
+    def pager(self) -> paging.Pager:
+        """Reads pages; its cursors are good in every process of this service."""
+        secret = self.settings.service_credential.get_secret_value().encode()
+        return paging.Pager(hmac.new(secret, b"cursor", hashlib.sha256).digest())
+
+    # The life.
+
+    async def _main(self, build: Callable[["Service"], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with contextlib.AsyncExitStack() as stack:
+            await self._open(stack)
+            build(self)
+            await self._begin(stack)
+            await self._stopping.wait()
+            log.info("draining")
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        self.credentials = Credentials(settings.auth_address, settings.service_credential.get_secret_value())
+        stack.push_async_callback(self.credentials.close)
+        self.database = Database(self.name, settings.database_url.get_secret_value(), pool=settings.database_pool)
+        stack.push_async_callback(self.database.close)
+        self.directory = directory.Watched(settings.registry_address)
+        stack.push_async_callback(self.directory.close)
+        self.verifier = identity.Verifier(self.credentials.keys)
+        self._grpc = grpc.aio.server(options=_SERVER_OPTIONS)
+        self.server = server.Server(self._grpc, verifier=self.verifier, database=self.database)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        self.nats = await self._until_there(streams.connect(settings.nats_url, self.name))
+        stack.push_async_callback(self.nats.close)
+
+    async def _until_there(self, connecting: Coroutine[Any, Any, Nats]) -> Nats:
+        waiting = asyncio.ensure_future(connecting)
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not waiting.done():
+            waiting.cancel()
+            raise SystemExit(0)
+        return waiting.result()
+
+    async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
+        settings = self.settings
+        port = self._grpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
+        address = f"{settings.advertise_host or settings.grpc_host}:{port}"
+        await self._grpc.start()
+        operations = Operations(
+            {"database": self.database.ready, "nats": self._nats_ready, "keys": self.verifier.ready},
+            host=settings.ops_host,
+            port=settings.ops_port,
+        )
+        stack.callback(operations.stop)
+        entry = registration.instance(settings.version, address, settings.zone, self._services, pid=str(os.getpid()))
+        self.registration = registration.Registration(
+            self.name,
+            registry_address=settings.registry_address,
+            credentials=self.credentials,
+            instance=entry,
+            contract_bytes=registration.contract(self._services),
+            ready=lambda: self._ready,
+        )
+        # Left last to first: out of the registry, then no more calls, then no more work.
+        stack.push_async_callback(self._end_work)
+        stack.push_async_callback(self._grpc.stop, settings.drain_s)
+        stack.push_async_callback(self._leave)
+        relay = outbox.Relay(self.database, self.nats)
+        self._work += [operations.run(), self.directory.run(), self._prepare(), relay.run(), self.registration.run()]
+        if self._handlers:
+            self._work.append(inbox.Inbox(self.database, self.nats, self._handlers).run())
+        self._tasks = [asyncio.create_task(work) for work in self._work]
+        for task in self._tasks:
+            task.add_done_callback(self._on_task_done)
+        log.info("serving", address=address)
+
+    async def _prepare(self) -> None:
+        """Become ready: everything that a call needs has been seen once."""
+        while not (await self.database.ready() and await self.verifier.ready()):
+            await asyncio.sleep(registration.RETRY_S)
+        while True:
+            try:
+                await streams.ensure(self.nats, replicas=self.settings.stream_replicas)
+                break
+            except nats.errors.Error as failure:
+                log.info("streams_not_ready", error=repr(failure))
+            await asyncio.sleep(registration.RETRY_S)
+        self._ready = True
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        log.info("ready")
+
+    async def _nats_ready(self) -> bool:
+        return self.nats.is_connected
+
+    async def _leave(self) -> None:
+        self._ready = False
+        await self._health.enter_graceful_shutdown()
+        await self.registration.leave()
+        await asyncio.sleep(LEAVE_S)
+
+    async def _end_work(self) -> None:
+        for task in self._tasks:
+            task.remove_done_callback(self._on_task_done)
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _on_task_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            # Work that must go on has died of a bug: a clean restart is better than half a process.
+            log.error("background_work_died", exc_info=failure)
+            self._stopping.set()
