@@ -3,6 +3,7 @@
 It is never the public listener.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
@@ -38,13 +39,14 @@ class Operations:
         config = uvicorn.Config(Starlette(routes=routes), host=host, port=port, log_config=None, access_log=False, lifespan="off")
         self._server = _Server(config)
 
-    async def run(self) -> None:
+    def start(self) -> None:
         """Serve until `stop`."""
-        await self._server.serve()
+        self._serving = asyncio.create_task(self._server.serve())
 
-    def stop(self) -> None:
-        """Stop serving."""
+    async def stop(self) -> None:
+        """Stop serving and close the listener."""
         self._server.should_exit = True
+        await self._serving
 
     async def _healthz(self, _request: Request) -> Response:
         return PlainTextResponse("ok\n")

@@ -21,7 +21,7 @@ import hashlib
 import hmac
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import grpc
@@ -61,6 +61,8 @@ class Service:
         self.settings = settings
         self._stopping = asyncio.Event()
         self._ready = False
+        # Set once every dependency has been seen.
+        self.ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._work: list[Coroutine[Any, Any, None]] = []
         self._services: list[ServiceDescriptor] = []
@@ -99,26 +101,56 @@ class Service:
         secret = self.settings.service_credential.get_secret_value().encode()
         return paging.Pager(hmac.new(secret, b"cursor", hashlib.sha256).digest())
 
+    # What the tests' service makes in another way.
+
+    def make_credentials(self) -> Credentials:
+        """How the process proves who it is."""
+        return Credentials(self.settings.auth_address, self.settings.service_credential.get_secret_value())
+
+    def make_directory(self) -> directory.Watched:
+        """How the process finds the others."""
+        return directory.Watched(self.settings.registry_address)
+
+    def make_registration(self, address: str) -> registration.Registration:
+        """How the others find this process."""
+        settings = self.settings
+        return registration.Registration(
+            self.name,
+            registry_address=settings.registry_address,
+            credentials=self.credentials,
+            instance=registration.instance(
+                settings.version, address, settings.zone, self._services, pid=str(os.getpid())
+            ),
+            contract_bytes=registration.contract(self._services),
+            ready=lambda: self._ready,
+        )
+
     # The life.
 
     async def _main(self, build: Callable[["Service"], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        async with self.running(build):
+            await self._stopping.wait()
+            log.info("draining")
+
+    @contextlib.asynccontextmanager
+    async def running(self, build: Callable[["Service"], None]) -> AsyncIterator[None]:
+        """Open, build and serve; drain and close at the end."""
         async with contextlib.AsyncExitStack() as stack:
             await self._open(stack)
             build(self)
             await self._begin(stack)
-            await self._stopping.wait()
-            log.info("draining")
+            yield
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self.settings
-        self.credentials = Credentials(settings.auth_address, settings.service_credential.get_secret_value())
+        self.credentials = self.make_credentials()
         stack.push_async_callback(self.credentials.close)
         self.database = Database(self.name, settings.database_url.get_secret_value(), pool=settings.database_pool)
         stack.push_async_callback(self.database.close)
-        self.directory = directory.Watched(settings.registry_address)
+        self.directory = self.make_directory()
         stack.push_async_callback(self.directory.close)
         self.verifier = identity.Verifier(self.credentials.keys)
         self._grpc = grpc.aio.server(options=_SERVER_OPTIONS)
@@ -141,35 +173,28 @@ class Service:
     async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self.settings
         port = self._grpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
-        address = f"{settings.advertise_host or settings.grpc_host}:{port}"
+        self.address = f"{settings.advertise_host or settings.grpc_host}:{port}"
         await self._grpc.start()
         operations = Operations(
             {"database": self.database.ready, "nats": self._nats_ready, "keys": self.verifier.ready},
             host=settings.ops_host,
             port=settings.ops_port,
         )
-        stack.callback(operations.stop)
-        entry = registration.instance(settings.version, address, settings.zone, self._services, pid=str(os.getpid()))
-        self.registration = registration.Registration(
-            self.name,
-            registry_address=settings.registry_address,
-            credentials=self.credentials,
-            instance=entry,
-            contract_bytes=registration.contract(self._services),
-            ready=lambda: self._ready,
-        )
+        operations.start()
+        stack.push_async_callback(operations.stop)
+        self.registration = self.make_registration(self.address)
         # Left last to first: out of the registry, then no more calls, then no more work.
         stack.push_async_callback(self._end_work)
         stack.push_async_callback(self._grpc.stop, settings.drain_s)
         stack.push_async_callback(self._leave)
         relay = outbox.Relay(self.database, self.nats)
-        self._work += [operations.run(), self.directory.run(), self._prepare(), relay.run(), self.registration.run()]
+        self._work += [self.directory.run(), self._prepare(), relay.run(), self.registration.run()]
         if self._handlers:
             self._work.append(inbox.Inbox(self.database, self.nats, self._handlers).run())
         self._tasks = [asyncio.create_task(work) for work in self._work]
         for task in self._tasks:
             task.add_done_callback(self._on_task_done)
-        log.info("serving", address=address)
+        log.info("serving", address=self.address)
 
     async def _prepare(self) -> None:
         """Become ready: everything that a call needs has been seen once."""
@@ -183,6 +208,7 @@ class Service:
                 log.info("streams_not_ready", error=repr(failure))
             await asyncio.sleep(registration.RETRY_S)
         self._ready = True
+        self.ready.set()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
         log.info("ready")
 
