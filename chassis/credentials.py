@@ -18,7 +18,7 @@ MARGIN_S = 10.0
 
 
 class Credentials:
-    """Talks to `auth` at its fixed address, so that identity does not hang on the registry (nor the other way round)."""
+    """Talks to `auth` at its fixed address, so that identity does not hang on the registry (nor the reverse)."""
 
     def __init__(self, auth_address: str, credential: str) -> None:
         self._channel = grpc.aio.insecure_channel(auth_address, options=client.OPTIONS)

@@ -6,7 +6,7 @@ end the events and the one audit event of the call are written, and then all of 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -163,7 +163,9 @@ def _translated(failure: BaseException) -> errors.Error:
     if state == _UNIQUE_VIOLATION:
         return errors.AlreadyExists()
     if state in _RETRYABLE:
-        return errors.Conflict("the same thing was changed at the same time; try again", code="CONTENTION", retry_after_s=0.1)
+        return errors.Conflict(
+            "the same thing was changed at the same time; try again", code="CONTENTION", retry_after_s=0.1
+        )
     if isinstance(original, OSError) or state.startswith(_CONNECTION_LOST) or not state:
         return errors.Unavailable(retry_after_s=1)
     raise failure
@@ -173,5 +175,3 @@ def violated(failure: DBAPIError) -> str:
     """The name of the constraint that a statement violated; empty if it failed otherwise."""
     cause = getattr(failure.orig, "__cause__", None)
     return getattr(cause, "constraint_name", None) or ""
-
-

@@ -6,7 +6,6 @@ which the next start goes on, also after a kill -9 of everything.
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import random
 import socket
@@ -16,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from chassis import processes
+from chassis import folders, processes
 from chassis.embedded_programs import (
     NAMES,
     EmbeddedServersError,
@@ -119,8 +118,11 @@ class EmbeddedServers:
         Raises EmbeddedServersError when a server does not start, or when another process runs them from this directory.
         """
         data_dir = data_dir.absolute()  # noqa: ASYNC240 - asks the working directory alone
-        data_dir.mkdir(parents=True, exist_ok=True)
-        self = cls(data_dir, _lock(data_dir), on_line)
+        try:
+            lock = folders.take(data_dir, "embedded.lock")
+        except folders.TakenError as error:
+            raise EmbeddedServersError(str(error)) from None
+        self = cls(data_dir, lock, on_line)
         try:
             await self._end_leftovers()
             chosen = ports or _remembered_or_free_ports(data_dir)
@@ -269,19 +271,6 @@ class EmbeddedServers:
 
     def _explain(self, program: Program, what: str) -> str:
         return "\n  ".join([f"{program.name} {what}. Its last words:", *self._tails[program.name]])
-
-
-def _lock(data_dir: Path) -> IO[str]:
-    """Take the directory for this process; the kernel gives it back however the process ends."""
-    path = data_dir / "embedded.lock"
-    lock = path.open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        message = f"the servers of {data_dir} are already run by another process; stop that one first"
-        raise EmbeddedServersError(message) from None
-    return lock
 
 
 def _remembered_or_free_ports(data_dir: Path) -> Ports:

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from chassis import processes
+from chassis import folders, processes
 from chassis.processes import RunAs
 
 NAMES = frozenset({"postgres", "nats", "valkey"})
@@ -109,17 +109,8 @@ def read_or_make_password(data_dir: Path) -> str:
     with contextlib.suppress(FileNotFoundError):
         return path.read_text().strip()
     password = secrets.token_urlsafe(24)
-    _write_private(path, password)
+    folders.write_private(path, password)
     return password
-
-
-def _write_private(path: Path, text: str) -> None:
-    # Whole or not at all, and never readable by others, not even for a moment.
-    draft = path.with_name(path.name + ".writing")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    draft.rename(path)
 
 
 class Postgres:
@@ -138,7 +129,7 @@ class Postgres:
         self._fsync = fsync
         self._data_dir = data_dir
         home = data_dir
-        if run_as is RunAs.NOBODY and not _others_can_reach(data_dir):
+        if run_as is RunAs.NOBODY and not others_can_reach(data_dir):
             home = NOBODY_HOME / sha256(str(data_dir).encode()).hexdigest()[:16]
         self.cwd = home / "postgres"
 
@@ -172,7 +163,7 @@ class Postgres:
         self.cwd.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        _write_private(password_file, read_or_make_password(self._data_dir))
+        folders.write_private(password_file, read_or_make_password(self._data_dir))
         if self.run_as is RunAs.NOBODY:
             owner = pwd.getpwnam("nobody")
             for path in (draft, password_file):
@@ -309,7 +300,7 @@ async def _ask(port: int, question: bytes) -> bytes:
     return b""
 
 
-def _others_can_reach(path: Path) -> bool:
+def others_can_reach(path: Path) -> bool:
     """Say whether an unprivileged user can go to the directory."""
     return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
 

@@ -1,7 +1,8 @@
 """One tree of errors. Raise anywhere; each edge translates once.
 
 Every class carries its gRPC status and its stable code. On the wire an error is a `google.rpc.Status` with
-`ErrorInfo` (reason = code), `BadRequest` (messages per field) and `RetryInfo`; a client of ours gets the same class back.
+`ErrorInfo` (reason = code), `BadRequest` (messages per field) and `RetryInfo`; our own
+clients get the same class back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -194,7 +195,8 @@ def to_status(error: Error) -> status_pb2.Status:
 def from_rpc_error(failure: grpc.RpcError) -> Error:
     """The class that was raised at the other end, or the nearest to the status of a failed connection."""
     assert isinstance(failure, grpc.aio.AioRpcError)
-    code, fields, metadata, retry_after_s = None, {}, {}, None
+    code, metadata, retry_after_s = None, {}, None
+    fields: dict[str, list[str]] = {}
     # A stub: from_call accepts what has code, details and trailing metadata; AioRpcError has all three.
     status = rpc_status.from_call(failure)  # type: ignore[arg-type]
     for detail in status.details if status else ():

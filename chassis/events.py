@@ -114,4 +114,3 @@ def subject_of(event: type[Message], tenant: str = "*") -> str:
     descriptor = event.DESCRIPTOR
     package = descriptor.file.package.split(".")
     return f"evt.{tenant}.{package[-2]}.{descriptor.name}"
-

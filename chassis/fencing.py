@@ -1,7 +1,8 @@
 """The other half of a lock: the resource refuses a holder whose lease has been taken over.
 
 A fencing token only grows. `fenced` notes the highest token seen for a resource, in the transaction of the write it
-guards, and makes the write fail when a newer token has been seen. (M. Kleppmann, "How to do distributed locking", 2016.)
+guards, and makes the write fail when a newer token has been seen. (M. Kleppmann,
+"How to do distributed locking", 2016.)
 """
 
 import sqlalchemy as sa

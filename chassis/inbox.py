@@ -93,7 +93,9 @@ class Inbox:
 
     async def _failed(self, message: Msg, tries: int, failure: Exception) -> None:
         expected = isinstance(failure, errors.Error)
-        log.warning("event_handler_failed", subject=message.subject, tries=tries, error=repr(failure), exc_info=not expected)
+        log.warning(
+            "event_handler_failed", subject=message.subject, tries=tries, error=repr(failure), exc_info=not expected
+        )
         if tries <= len(DELAYS_S):
             await message.nak(delay=DELAYS_S[tries - 1])
             return

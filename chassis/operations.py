@@ -36,7 +36,9 @@ class Operations:
             Route("/metrics", self._metrics),
         ]
         # Access logs of probes are noise.
-        config = uvicorn.Config(Starlette(routes=routes), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            Starlette(routes=routes), host=host, port=port, log_config=None, access_log=False, lifespan="off"
+        )
         self._server = _Server(config)
 
     def start(self) -> None:

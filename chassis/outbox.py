@@ -74,7 +74,13 @@ class Relay:
         while True:
             try:
                 await self._lead()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error, JetStreamError) as failure:
+            except (
+                OSError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+                nats.errors.Error,
+                JetStreamError,
+            ) as failure:
                 log.warning("outbox_relay_interrupted", error=repr(failure))
             await asyncio.sleep(RETRY_S)
 
@@ -124,7 +130,7 @@ class Relay:
         numbers = {row["seq"]: row["audit_number"] for row in rows}
         unnumbered = [row["seq"] for row in rows if row["audit_number"] is None and row["subject"].startswith("aud.")]
         if unnumbered:
-            numbers.update(await connection.fetch(_NUMBER, unnumbered))
+            numbers |= {row["seq"]: row["audit_number"] for row in await connection.fetch(_NUMBER, unnumbered)}
         # Whatever was acknowledged is marked, even when a later one failed.
         outcomes = await asyncio.gather(*self._publish_all(rows, numbers), return_exceptions=True)
         sent = [row["seq"] for row, outcome in zip(rows, outcomes, strict=True) if outcome is None]
@@ -136,9 +142,11 @@ class Relay:
                 raise outcome
         return True
 
-    def _publish_all(self, rows: Sequence[asyncpg.Record], numbers: dict[int, int | None]) -> list["asyncio.Task[None]"]:
-        # Tasks begin in the order in which they are made, and each writes to the socket before it first waits: JetStream
-        # receives the rows in order.
+    def _publish_all(
+        self, rows: Sequence[asyncpg.Record], numbers: dict[int, int | None]
+    ) -> list["asyncio.Task[None]"]:
+        # Tasks begin in the order in which they are made, and each writes to the socket before it first waits:
+        # JetStream receives the rows in order.
         return [asyncio.create_task(self._publish(row, numbers[row["seq"]])) for row in rows]
 
     async def _publish(self, row: asyncpg.Record, audit_number: int | None) -> None:

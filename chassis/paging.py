@@ -1,7 +1,7 @@
 """Lists: keyset pages with opaque, signed cursors.
 
-A cursor holds the sort keys of the last row, bound by a signature (HMAC-SHA256) to the tenant, the method, the order and
-the filters it was made for; any other use of it is refused.
+A cursor holds the sort keys of the last row, bound by a signature (HMAC-SHA256) to the tenant, the method, the order
+and the filters it was made for; any other use of it is refused.
 """
 
 import base64
@@ -45,7 +45,7 @@ class Pager:
 
     def page(
         self,
-        request: Any,  # noqa: ANN401 - any list request; `order_by` is optional among them
+        request: Any,
         columns: Mapping[str, Any],
         *,
         default: str,

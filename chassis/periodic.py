@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 async def every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work` every `interval_s` seconds, give or take a tenth, until cancelled; a failure is logged and forgotten."""
+    """Do `work` every `interval_s` seconds, give or take a tenth, until cancelled; a failure is logged."""
     while True:
         try:
             await work()

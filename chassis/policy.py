@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -58,11 +59,12 @@ def of(service: ServiceDescriptor) -> Mapping[str, Method]:
 
 
 def _read(method: MethodDescriptor) -> Method:
-    options = method.GetOptions()
+    # The generated types call an extension a FieldDescriptor, which the runtime's own types do not accept.
+    options: Any = method.GetOptions()
     if not options.HasExtension(policy_pb2.policy):
         message = f"{method.full_name} has no policy"
         raise TypeError(message)
-    policy = options.Extensions[policy_pb2.policy]
+    policy: policy_pb2.MethodPolicy = options.Extensions[policy_pb2.policy]
     return Method(
         path=f"/{method.containing_service.full_name}/{method.name}",
         name=method.name,
@@ -87,7 +89,7 @@ def service_name(service: ServiceDescriptor) -> str:
 
 def field_policy(descriptor: FieldDescriptor) -> policy_pb2.FieldPolicy:
     """One field's policy; an empty one where none is declared."""
-    extensions = descriptor.GetOptions().Extensions
+    extensions: Any = descriptor.GetOptions().Extensions
     found: policy_pb2.FieldPolicy = extensions[policy_pb2.field]
     return found
 

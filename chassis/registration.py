@@ -67,7 +67,7 @@ class Registration:
             await asyncio.sleep(RETRY_S)
 
     async def leave(self) -> None:
-        """Take the entry out, so that nobody sends a call here any more; without a registry there is nothing to leave."""
+        """Take the entry out, so that nobody sends a call here any more; without a registry there is none."""
         request = registry_pb2.DeregisterRequest(name=self._service, instance_id=self._instance.id)
         with contextlib.suppress(grpc.aio.AioRpcError, errors.Error):
             await self._stub.Deregister(request, timeout=DEADLINE_S, metadata=await self._told())
@@ -91,7 +91,9 @@ class Registration:
         return ((metadata.PASS, await self._credentials.for_tenant(None)),)
 
 
-def instance(version: str, address: str, zone: str, services: Sequence[ServiceDescriptor], **told: str) -> registry_pb2.Instance:
+def instance(
+    version: str, address: str, zone: str, services: Sequence[ServiceDescriptor], **told: str
+) -> registry_pb2.Instance:
     """The entry of this process; its id is new at every start."""
     return registry_pb2.Instance(
         id=str(uuid7()),

@@ -29,8 +29,8 @@ import grpc.aio
 import nats.errors
 import structlog
 import uvloop
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from nats.aio.client import Client as Nats
 
 from chassis import directory, identity, inbox, outbox, paging, periodic, registration, streams, telemetry

@@ -89,7 +89,12 @@ def begin_trace(parent: str | None, sample_ratio: float) -> str:
 
 def _well_formed(parent: str) -> bool:
     parts = parent.split("-")
-    if len(parts) != _PARTS or parts[0] != "00" or len(parts[1]) != _TRACE_ID_LENGTH or len(parts[2]) != _SPAN_ID_LENGTH:
+    if (
+        len(parts) != _PARTS
+        or parts[0] != "00"
+        or len(parts[1]) != _TRACE_ID_LENGTH
+        or len(parts[2]) != _SPAN_ID_LENGTH
+    ):
         return False
     try:
         return int(parts[1], 16) > 0 and int(parts[2], 16) > 0 and int(parts[3], 16) >= 0

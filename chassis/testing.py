@@ -1,7 +1,7 @@
 """A pytest plugin: real servers, a real process's worth of a service, and whoever one wants to be.
 
-PostgreSQL, NATS and Valkey are started once per test worker, on free ports, in a temporary folder. All tests of a worker
-share one event loop and, for each service, one migrated database: a test keeps apart from the others by its own tenant.
+PostgreSQL, NATS and Valkey are started once per test worker, on free ports, in a temporary folder. All tests of a
+worker share one event loop and, for each service, one migrated database: a test keeps apart from the others by its own tenant.
 
     async def test_create(serve: Serve, tenant: Tenant) -> None:
         running = await serve("inventory", build)
@@ -127,15 +127,15 @@ class TestedService(Service):
         super().__init__(name, settings)
         self._addresses = addresses
 
-    def make_credentials(self) -> Any:  # noqa: ANN401 - another class with the same methods
+    def make_credentials(self) -> Any:
         """Without auth."""
         return Credentials(self.name)
 
-    def make_directory(self) -> Any:  # noqa: ANN401
+    def make_directory(self) -> Any:
         """Without a registry."""
         return Directory(self._addresses)
 
-    def make_registration(self, address: str) -> Any:  # noqa: ANN401, ARG002
+    def make_registration(self, address: str) -> Any:  # noqa: ARG002
         """Without a registry."""
         return Unregistered()
 
@@ -165,7 +165,9 @@ class ActingChannel:
             self._told.append((metadata.PASS, identity.sign_pass(principal, signing_key())))
         self.trailers: dict[str, str] = {}
 
-    def unary_unary(self, method: str, serialize: Any, deserialize: Any, **_more: object) -> Callable[..., Awaitable[Any]]:  # noqa: ANN401
+    def unary_unary(
+        self, method: str, serialize: Any, deserialize: Any, **_more: object
+    ) -> Callable[..., Awaitable[Any]]:
         """What a stub calls for each of its methods."""
         call = self._channel.unary_unary(method, serialize, deserialize)
 
@@ -180,7 +182,7 @@ class ActingChannel:
 
         return invoke
 
-    def unary_stream(self, method: str, serialize: Any, deserialize: Any, **_more: object) -> Callable[..., Any]:  # noqa: ANN401
+    def unary_stream(self, method: str, serialize: Any, deserialize: Any, **_more: object) -> Callable[..., Any]:
         """What a stub calls for each of its streams."""
         call = self._channel.unary_stream(method, serialize, deserialize)
         return lambda request: call(request, metadata=self._told)
@@ -193,7 +195,11 @@ class Tenant:
     id: UUID = field(default_factory=uuid7)
 
     def user(
-        self, *, permissions: Iterable[str] | None = None, sites: Iterable[str] = (), roles: tuple[str, ...] = ("admin",)
+        self,
+        *,
+        permissions: Iterable[str] | None = None,
+        sites: Iterable[str] = (),
+        roles: tuple[str, ...] = ("admin",),
     ) -> Principal:
         """A user; with every permission that any contract names, unless some are given."""
         granted = all_permissions() if permissions is None else frozenset(permissions)
@@ -278,7 +284,7 @@ Serve = Callable[..., Awaitable[Running]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def serve(servers: EmbeddedServers, databases: Databases, nats_client: Nats) -> AsyncIterator[Serve]:  # noqa: ARG001 - the streams must be there
-    """Serve a service in this process: `await serve(name, build, addresses={...}, settings=ServiceSettings, **more)`."""
+    """A function that serves a service in this process: name, build, and `addresses` of others, `settings` class."""
     async with AsyncExitStack() as stack:
 
         async def start(

@@ -1,8 +1,8 @@
 """Calling other services.
 
 `Channel` looks like a gRPC channel to a generated stub. Every call goes to one of the instances that the directory
-knows now, carries the current call's pass (or this service's own, for methods that are for services alone), deadline and
-trace, and raises the same `Error` class that was raised at the other end. A call that never reached an instance is
+knows now, carries the current call's pass (or this service's own, for methods that are for services alone), deadline
+and trace, and raises the same `Error` class that was raised at the other end. A call that never reached an instance is
 tried again at another one; so is any failed call of a method that is idempotent.
 """
 
@@ -66,18 +66,24 @@ class Channel:
         self._deadline_s = deadline_s
 
     def unary_unary(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool = False  # noqa: ANN401, FBT001, FBT002
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool = False,  # noqa: FBT001, FBT002
     ) -> Callable[..., Awaitable[Any]]:
         """What a stub calls for each of its methods."""
         rules = _rules(method)
 
-        async def invoke(request: Any, timeout: float | None = None, **_ignored: object) -> Any:  # noqa: ANN401, ASYNC109
+        async def invoke(request: Any, timeout: float | None = None, **_ignored: object) -> Any:  # noqa: ASYNC109
             deadline = time.monotonic() + (timeout or self._deadline_s)
             told = await self._told(rules)
             with telemetry.span(method, SpanKind.CLIENT):
                 for attempt in range(1, TRIES + 1):
                     address = await self._pick(deadline)
-                    stub = self._directory.channel(address).unary_unary(method, request_serializer, response_deserializer)
+                    stub = self._directory.channel(address).unary_unary(
+                        method, request_serializer, response_deserializer
+                    )
                     try:
                         remaining = max(deadline - time.monotonic(), 0.001)
                         return await stub(request, timeout=remaining, metadata=(*told, *_trace()))
@@ -93,12 +99,16 @@ class Channel:
         return invoke
 
     def unary_stream(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None, _registered_method: bool = False  # noqa: ANN401, FBT001, FBT002
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+        _registered_method: bool = False,  # noqa: FBT001, FBT002
     ) -> Callable[..., AsyncIterator[Any]]:
         """A stream from one instance; it ends with an `Error` when the instance does."""
         rules = _rules(method)
 
-        async def invoke(request: Any, **_ignored: object) -> AsyncIterator[Any]:  # noqa: ANN401
+        async def invoke(request: Any, **_ignored: object) -> AsyncIterator[Any]:
             address = await self._pick(time.monotonic() + self._deadline_s)
             stub = self._directory.channel(address).unary_stream(method, request_serializer, response_deserializer)
             try:

@@ -1,6 +1,6 @@
 """The names under which a call's circumstances travel beside its message."""
 
-PASS = "switchyard-pass"
+PASS = "switchyard-pass"  # noqa: S105 - a name
 ON_BEHALF_OF = "switchyard-on-behalf-of"
 REQUEST_ID = "switchyard-request-id"
 IDEMPOTENCY_KEY = "switchyard-idempotency-key"

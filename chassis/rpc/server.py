@@ -63,7 +63,7 @@ class Server:
         )
 
     def add(self, servicer: Servicer) -> None:
-        """Serve every method of the servicer's contract. Raises `TypeError` for one that is missing or has no policy."""
+        """Serve every method of the servicer's contract. Raises `TypeError` for one missing or without policy."""
         descriptor = servicer.service
         policies = policy.of(descriptor)
         handlers = {}
@@ -75,16 +75,16 @@ class Server:
             handlers[method.name] = self._handler(method, policies[method.name], implementation)
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(descriptor.full_name, handlers),))
 
-    def _handler(self, method: MethodDescriptor, rules: policy.Method, implementation: Any) -> Any:  # noqa: ANN401
+    def _handler(self, method: MethodDescriptor, rules: policy.Method, implementation: Any) -> Any:
         make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
         answer = self._streaming if method.server_streaming else self._unary
         return make(
-            answer(rules, implementation),  # type: ignore[arg-type]
+            answer(rules, implementation),
             request_deserializer=GetMessageClass(method.input_type).FromString,
             response_serializer=_serialize,
         )
 
-    def _unary(self, rules: policy.Method, implementation: Any) -> Callable[..., Awaitable[Message]]:  # noqa: ANN401
+    def _unary(self, rules: policy.Method, implementation: Any) -> Callable[..., Awaitable[Message]]:
         labels = {code: {"rpc.method": rules.path, "rpc.response.status_code": code.name} for code in grpc.StatusCode}
         perform = self._perform(rules, implementation)
 
@@ -116,7 +116,7 @@ class Server:
 
         return answer
 
-    def _perform(self, rules: policy.Method, implementation: Any) -> Callable[..., Awaitable[Message]]:  # noqa: ANN401
+    def _perform(self, rules: policy.Method, implementation: Any) -> Callable[..., Awaitable[Message]]:
         in_transaction = getattr(implementation, _TRANSACTIONAL, False)
         patches = "update_mask" in rules.descriptor.input_type.fields_by_name
 
@@ -124,16 +124,17 @@ class Server:
             check(rules, answering)
             validation.check(request, patches=patches)
             policy.check_writes(request, answering.principal.permissions)
+            reply: Message
             if in_transaction:
                 reply = await self._transact(rules, request, answering, implementation)
             else:
                 reply = await implementation(request)
             policy.hide_unreadable(reply, answering.principal.permissions)
-            return cast("Message", reply)
+            return reply
 
         return perform
 
-    def _streaming(self, rules: policy.Method, implementation: Any) -> Callable[..., AsyncIterator[Message]]:  # noqa: ANN401
+    def _streaming(self, rules: policy.Method, implementation: Any) -> Callable[..., AsyncIterator[Message]]:
         async def answer(request: Message, context: Context) -> AsyncIterator[Message]:
             try:
                 answering = await self._authenticate(rules, _told(context))
@@ -158,7 +159,9 @@ class Server:
             principal = replace(principal, tenant_id=None)
         return _call(rules, told, principal, token)
 
-    async def _transact(self, rules: policy.Method, request: Message, answering: call.Call, implementation: Any) -> Message:  # noqa: ANN401
+    async def _transact(
+        self, rules: policy.Method, request: Message, answering: call.Call, implementation: Any
+    ) -> Message:
         assert self._database is not None
         keyed = bool(answering.idempotency_key and rules.audit)
         if keyed:
@@ -195,7 +198,9 @@ def check(rules: policy.Method, answering: call.Call) -> None:
             raise errors.Unauthenticated
         if principal.kind not in rules.audience:
             message = f"a {principal.kind} may not call this"
-            raise errors.Denied(message, code="PERMISSION_DENIED", metadata={"audience": ",".join(sorted(rules.audience))})
+            raise errors.Denied(
+                message, code="PERMISSION_DENIED", metadata={"audience": ",".join(sorted(rules.audience))}
+            )
         # What a service may do is said by the audience; what the others may do, by their roles.
         if rules.permission and principal.kind != "service" and not principal.may(rules.permission):
             raise errors.Denied.missing(rules.permission)

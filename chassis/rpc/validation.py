@@ -1,5 +1,7 @@
 """Field rules (protovalidate) and the rules of partial updates."""
 
+from typing import Any
+
 import protovalidate
 from google.protobuf.message import Message
 
@@ -46,11 +48,12 @@ def _patch_violations(request: Message) -> dict[str, list[str]]:
     )
     if not mask:
         return {resource_field.name: ["names nothing to change"]}
-    resource = getattr(request, resource_field.name)
+    resource: Message = getattr(request, resource_field.name)
     prefix = f"{resource_field.name}."
     found = {}
+    fields: Any = resource.DESCRIPTOR.fields_by_name
     for path in mask:
-        entry = resource_field.message_type.fields_by_name.get(path.split(".", 1)[0])
+        entry = fields.get(path.split(".", 1)[0])
         if entry is None:
             found[prefix + path] = ["is not a field"]
         elif policy.field_policy(entry).output_only or policy.field_policy(entry).immutable:
