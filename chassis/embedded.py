@@ -96,7 +96,7 @@ class EmbeddedServers:
         self._logs: dict[str, IO[str]] = {}
 
     @classmethod
-    async def start(  # noqa: PLR0913 - keyword-only options of one call
+    async def start(
         cls,
         data_dir: Path,
         *,
@@ -208,7 +208,7 @@ class EmbeddedServers:
             await self._wait_for_port(program)
         try:
             async with asyncio.timeout(START_DEADLINE_S):
-                while not await self._launch_once(program):  # noqa: ASYNC110 - a new try, not a wait
+                while not await self._launch_once(program):
                     await asyncio.sleep(READY_POLL_S * 10)
         except TimeoutError:
             raise EmbeddedServersError(self._explain(program, f"did not serve in {START_DEADLINE_S:.0f} s")) from None
@@ -217,7 +217,7 @@ class EmbeddedServers:
         """Give a predecessor killed a moment ago the time to let the port go."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2):
-                while not port_is_free(program.port):  # noqa: ASYNC110 - the kernel sends no notice
+                while not port_is_free(program.port):
                     await asyncio.sleep(READY_POLL_S)
                 return
         message = f"{program.name}: port {program.port} of 127.0.0.1 is taken by another program"

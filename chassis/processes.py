@@ -71,7 +71,7 @@ class Child:
             return await self.wait()
 
 
-async def spawn(  # noqa: PLR0913 - keyword-only options of one call
+async def spawn(
     argv: Sequence[str],
     *,
     on_line: Callable[[str], None],
@@ -160,5 +160,5 @@ async def end(pid: int, mark: str, signal_number: signal.Signals, *, grace_s: fl
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, each_signal)
         deadline = time.monotonic() + grace_s
-        while started_at(pid) == mark and time.monotonic() < deadline:  # noqa: ASYNC110 - see POLL_S
+        while started_at(pid) == mark and time.monotonic() < deadline:
             await asyncio.sleep(POLL_S)

@@ -43,7 +43,7 @@ asyncio.run(main())
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that nothing notifies of, up to a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - the end of another's process is not an event
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -51,7 +51,7 @@ def start_supervisor(
     data_dir: Path, python: Sequence[str] = (sys.executable,)
 ) -> tuple["subprocess.Popen[str]", dict[str, int], str]:
     """Start a supervisor in a process of its own; `python` is the command that runs the interpreter."""
-    supervisor = subprocess.Popen(  # noqa: S603 - a Python interpreter
+    supervisor = subprocess.Popen(
         [*python, "-c", SUPERVISOR, str(data_dir)],
         cwd=REPOSITORY,
         # An interpreter other than this environment's finds the packages by the path.

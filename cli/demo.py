@@ -1,0 +1,193 @@
+"""The demo companies, entered through the gateway as their people would do it; again is harmless.
+
+What is there already is found by its name and left as it is.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypedDict
+
+from cli.api import Api
+from cli.run_dir import RunDir
+
+CURRENCY = "USD"
+ROLES = ("admin", "manager", "staff", "auditor")
+KIOSK_TOKEN_NAME = "Demo kiosk"  # noqa: S105 - its name in lists, not the token
+# Enough for a few thousand cups, so that a demo or a load test does not sell out at once.
+BATCH_PIECES = 5000
+BATCH_LIFE = timedelta(days=365)
+LOT = "DEMO-1"
+
+
+class Named(TypedDict):
+    """A tenant."""
+
+    id: str
+    name: str
+
+
+class DemoSite(TypedDict):
+    """A site."""
+
+    id: str
+    tenant_id: str
+    name: str
+
+
+class DemoUser(TypedDict):
+    """A login."""
+
+    email: str
+    password: str
+    role: str
+    tenant_id: str
+
+
+class DemoToken(TypedDict):
+    """What a kiosk holds."""
+
+    token: str
+    site_id: str
+    catalog_id: str
+
+
+class Demo(TypedDict):
+    """What `switchyard demo --json` prints; its shape is relied on by scripts and tests."""
+
+    url: str
+    tenants: list[Named]
+    sites: list[DemoSite]
+    users: list[DemoUser]
+    catalog_tokens: list[DemoToken]
+
+
+# Two companies, so that isolation can be seen; the first has two sites.
+COMPANIES: dict[str, dict[str, Any]] = {
+    "northern-coffee": {
+        "name": "Northern Coffee",
+        "domain": "north.example",
+        "sites": {"Harbour Street": "Europe/Stockholm", "Old Station": "Europe/Stockholm"},
+    },
+    "southern-tea": {
+        "name": "Southern Tea",
+        "domain": "south.example",
+        "sites": {"Market Square": "America/New_York"},
+    },
+}
+STATIONS = {"Bar 1": "bar", "Till": "till", "Kiosk": "kiosk"}
+# SKU: name, category, unit, what one piece of the menu takes at most.
+ITEMS = {
+    "BEAN-ESP-1": ("Espresso beans", "coffee", "g", 18),
+    "MILK-WHOLE": ("Whole milk", "dairy", "ml", 250),
+    "MILK-OAT": ("Oat drink", "dairy", "ml", 200),
+    "TEA-BLACK": ("Black tea", "tea", "g", 3),
+    "CUP-12": ("Cup, 12 oz", "packaging", "each", 1),
+    "CROISSANT": ("Croissant", "bakery", "each", 1),
+}
+# Name: category, price in cents, recipe.
+MENU: dict[str, tuple[str, int, dict[str, int]]] = {
+    "Espresso": ("coffee", 280, {"BEAN-ESP-1": 18, "CUP-12": 1}),
+    "Flat white": ("coffee", 390, {"BEAN-ESP-1": 18, "MILK-WHOLE": 160, "CUP-12": 1}),
+    "Oat latte": ("coffee", 450, {"BEAN-ESP-1": 18, "MILK-OAT": 200, "CUP-12": 1}),
+    "Hot chocolate": ("chocolate", 420, {"MILK-WHOLE": 250, "CUP-12": 1}),
+    "Black tea": ("tea", 300, {"TEA-BLACK": 3, "CUP-12": 1}),
+    "Croissant": ("bakery", 320, {"CROISSANT": 1}),
+}
+
+
+def seed(url: str, operator_email: str, operator_password: str, run_dir: RunDir) -> Demo:
+    """Enter the demo companies and return the logins. Raises cli.api.ApiError when the API refuses something."""
+    operator = Api(url).login(operator_email, operator_password)
+    demo: Demo = {"url": url, "tenants": [], "sites": [], "users": [], "catalog_tokens": []}
+    tenants = _by(operator.list_all("/api/v1/tenants"), "slug")
+    for slug, company in COMPANIES.items():
+        tenant = tenants.get(slug) or operator.call(
+            "POST", "/api/v1/tenants", {"name": company["name"], "slug": slug, "currency": CURRENCY}
+        )
+        demo["tenants"].append({"id": tenant["id"], "name": tenant["name"]})
+        users = _users(operator.in_tenant(tenant["id"]), tenant["id"], company["domain"], run_dir)
+        admin = Api(url).login(users[0]["email"], users[0]["password"]).in_tenant(tenant["id"])
+        sites = _sites(admin, company["sites"])
+        _menu(admin, _items(admin, sites))
+        demo["users"] += users
+        demo["sites"] += [{"id": site["id"], "tenant_id": tenant["id"], "name": site["name"]} for site in sites]
+        if not demo["catalog_tokens"]:
+            demo["catalog_tokens"].append(_kiosk(admin, sites[0]["id"], run_dir))
+    return demo
+
+
+def _by(found: Iterable[dict[str, Any]], field: str) -> dict[str, dict[str, Any]]:
+    return {each[field]: each for each in found}
+
+
+def _users(operator: Api, tenant_id: str, domain: str, run_dir: RunDir) -> list[DemoUser]:
+    """One user of each role, the administrator first."""
+    known = _by(operator.list_all("/api/v1/users"), "email")
+    users: list[DemoUser] = []
+    for role in ROLES:
+        email = f"{role}@{domain}"
+        password = run_dir.secret(f"demo.{email}", kind="password")
+        if email not in known:
+            body = {"email": email, "name": f"Demo {role}", "role": role, "password": password}
+            operator.call("POST", "/api/v1/users", body)
+        users.append({"email": email, "password": password, "role": role, "tenant_id": tenant_id})
+    return users
+
+
+def _sites(admin: Api, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    known = _by(admin.list_all("/api/v1/sites"), "name")
+    sites = []
+    for name, time_zone in wanted.items():
+        site = known.get(name) or admin.call("POST", "/api/v1/sites", {"name": name, "time_zone": time_zone})
+        stations = _by(admin.list_all(f"/api/v1/sites/{site['id']}/stations"), "name")
+        for station, kind in STATIONS.items():
+            if station not in stations:
+                admin.call("POST", f"/api/v1/sites/{site['id']}/stations", {"name": station, "kind": kind})
+        sites.append(site)
+    return sites
+
+
+def _items(admin: Api, sites: list[dict[str, Any]]) -> dict[str, str]:
+    """Enter the items and a batch of each at every site; return the ids by SKU."""
+    known = _by(admin.list_all("/api/v1/inventory/items"), "sku")
+    expires_at = (datetime.now(UTC) + BATCH_LIFE).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    ids = {}
+    for sku, (name, category, unit, portion) in ITEMS.items():
+        item = known.get(sku) or admin.call(
+            "POST",
+            "/api/v1/inventory/items",
+            {"sku": sku, "name": name, "category": category, "unit": unit, "low_stock_threshold": 20 * portion},
+        )
+        batches = f"/api/v1/inventory/items/{item['id']}/batches"
+        stocked = {batch["site_id"] for batch in admin.list_all(batches)}
+        for site in sites:
+            if site["id"] not in stocked:
+                quantity = BATCH_PIECES * portion
+                body = {"site_id": site["id"], "lot": LOT, "quantity": quantity, "expires_at": expires_at}
+                admin.call("POST", batches, body)
+        ids[sku] = item["id"]
+    return ids
+
+
+def _menu(admin: Api, items: dict[str, str]) -> None:
+    known = _by(admin.list_all("/api/v1/menu-items"), "name")
+    for name, (category, amount, recipe) in MENU.items():
+        if name not in known:
+            lines = [{"item_id": items[sku], "quantity": quantity} for sku, quantity in recipe.items()]
+            price = {"amount": amount, "currency": CURRENCY}
+            admin.call(
+                "POST", "/api/v1/menu-items", {"name": name, "category": category, "price": price, "recipe": lines}
+            )
+
+
+def _kiosk(admin: Api, site_id: str, run_dir: RunDir) -> DemoToken:
+    """A catalog token: only its creation answers it, so it is kept among the secrets."""
+    known = _by(admin.list_all(f"/api/v1/tokens?kind=catalog&site_id={site_id}"), "id")
+    token_id, token = run_dir.known_secret("demo.kiosk_token_id"), run_dir.known_secret("demo.kiosk_token")
+    if token_id not in known or token is None:
+        made = admin.call("POST", "/api/v1/tokens", {"name": KIOSK_TOKEN_NAME, "kind": "catalog", "site_id": site_id})
+        token_id, token = made["id"], made["token"]
+        run_dir.keep_secret("demo.kiosk_token_id", made["id"])
+        run_dir.keep_secret("demo.kiosk_token", made["token"])
+        known[made["id"]] = made
+    return {"token": str(token), "site_id": site_id, "catalog_id": known[str(token_id)]["catalog_id"]}
