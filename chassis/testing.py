@@ -1,7 +1,7 @@
 """A pytest plugin: real servers, a real process's worth of a service, and whoever one wants to be.
 
-PostgreSQL, NATS and Valkey are started once per test worker, on free ports, in a temporary folder. All tests of a
-worker share one event loop and, for each service, one migrated database: a test keeps apart from the others by its own tenant.
+PostgreSQL, NATS and Valkey are started once per test worker, on free ports, in a temporary folder. All tests
+of a worker share one event loop and, for each service, one migrated database: a test keeps apart by its own tenant.
 
     async def test_create(serve: Serve, tenant: Tenant) -> None:
         running = await serve("inventory", build)
@@ -166,10 +166,10 @@ class ActingChannel:
         self.trailers: dict[str, str] = {}
 
     def unary_unary(
-        self, method: str, serialize: Any, deserialize: Any, **_more: object
+        self, method: str, request_serializer: Any = None, response_deserializer: Any = None, **_more: object
     ) -> Callable[..., Awaitable[Any]]:
         """What a stub calls for each of its methods."""
-        call = self._channel.unary_unary(method, serialize, deserialize)
+        call = self._channel.unary_unary(method, request_serializer, response_deserializer)
 
         async def invoke(request: Message) -> object:
             made = call(request, metadata=self._told, timeout=20)
@@ -182,9 +182,11 @@ class ActingChannel:
 
         return invoke
 
-    def unary_stream(self, method: str, serialize: Any, deserialize: Any, **_more: object) -> Callable[..., Any]:
+    def unary_stream(
+        self, method: str, request_serializer: Any = None, response_deserializer: Any = None, **_more: object
+    ) -> Callable[..., Any]:
         """What a stub calls for each of its streams."""
-        call = self._channel.unary_stream(method, serialize, deserialize)
+        call = self._channel.unary_stream(method, request_serializer, response_deserializer)
         return lambda request: call(request, metadata=self._told)
 
 
