@@ -40,8 +40,6 @@ from chassis.operations import Operations
 from chassis.rpc import client, server
 from chassis.settings import ServiceSettings
 
-# After leaving the registry the process goes on taking calls for this long: watchers hear of it in milliseconds.
-LEAVE_S = 0.3
 _SERVER_OPTIONS = (
     # Two processes must never share a port by accident.
     ("grpc.so_reuseport", 0),
@@ -55,6 +53,9 @@ log = structlog.get_logger()
 
 class Service:
     """One process of a service."""
+
+    # After leaving the registry the process goes on taking calls for this long: watchers hear of it in milliseconds.
+    leave_s = 0.3
 
     def __init__(self, name: str, settings: ServiceSettings) -> None:
         self.name = name
@@ -219,7 +220,7 @@ class Service:
         self._ready = False
         await self._health.enter_graceful_shutdown()
         await self.registration.leave()
-        await asyncio.sleep(LEAVE_S)
+        await asyncio.sleep(self.leave_s)
 
     async def _end_work(self) -> None:
         for task in self._tasks:
