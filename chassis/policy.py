@@ -40,6 +40,7 @@ class Method:
     idempotency_key_required: bool
     if_match_required: bool
     platform: bool
+    tenant_optional: bool
     descriptor: MethodDescriptor = field(repr=False)
 
     @property
@@ -77,6 +78,7 @@ def _read(method: MethodDescriptor) -> Method:
         idempotency_key_required=policy.idempotency_key_required,
         if_match_required=policy.if_match_required,
         platform=policy.platform,
+        tenant_optional=policy.tenant_optional,
         descriptor=method,
     )
 

@@ -204,7 +204,7 @@ def check(rules: policy.Method, answering: call.Call) -> None:
         # What a service may do is said by the audience; what the others may do, by their roles.
         if rules.permission and principal.kind != "service" and not principal.may(rules.permission):
             raise errors.Denied.missing(rules.permission)
-        if principal.tenant_id is None and not rules.platform:
+        if principal.tenant_id is None and not (rules.platform or rules.tenant_optional):
             raise errors.Invalid(fields={"X-Tenant-ID": ["is required: the credential names no tenant"]})
     if rules.idempotency_key_required and not answering.idempotency_key:
         message = "an Idempotency-Key is required"

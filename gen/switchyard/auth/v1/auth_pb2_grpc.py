@@ -166,7 +166,8 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateUser(self, request, context):
-        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves.
+        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. An e-mail
+        address that has an account already is given access to this tenant; its password stays as it is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,7 +181,8 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Change a user of the tenant. A changed role or status takes effect within one second.
+        """Change a user of the tenant. A changed role or status takes effect within one second. The last active admin keeps
+        the role, and nobody disables themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

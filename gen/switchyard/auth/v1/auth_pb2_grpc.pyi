@@ -49,11 +49,15 @@ class AuthServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]
     """List the users of the tenant."""
     CreateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.User]
-    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves."""
+    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. An e-mail
+    address that has an account already is given access to this tenant; its password stays as it is.
+    """
     GetUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]
     """Read one user of the tenant."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.User]
-    """Change a user of the tenant. A changed role or status takes effect within one second."""
+    """Change a user of the tenant. A changed role or status takes effect within one second. The last active admin keeps
+    the role, and nobody disables themselves.
+    """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteUserRequest, _empty_pb2.Empty]
     """Remove a user from the tenant. Their name stays in the audit trail."""
     ListRoles: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListRolesRequest, _auth_pb2.ListRolesResponse]
@@ -91,11 +95,15 @@ class AuthServiceAsyncStub(AuthServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListUsersRequest, _auth_pb2.ListUsersResponse]  # type: ignore[assignment]
     """List the users of the tenant."""
     CreateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateUserRequest, _auth_pb2.User]  # type: ignore[assignment]
-    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves."""
+    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. An e-mail
+    address that has an account already is given access to this tenant; its password stays as it is.
+    """
     GetUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetUserRequest, _auth_pb2.User]  # type: ignore[assignment]
     """Read one user of the tenant."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.UpdateUserRequest, _auth_pb2.User]  # type: ignore[assignment]
-    """Change a user of the tenant. A changed role or status takes effect within one second."""
+    """Change a user of the tenant. A changed role or status takes effect within one second. The last active admin keeps
+    the role, and nobody disables themselves.
+    """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Remove a user from the tenant. Their name stays in the audit trail."""
     ListRoles: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListRolesRequest, _auth_pb2.ListRolesResponse]  # type: ignore[assignment]
@@ -172,7 +180,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]:
-        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves."""
+        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. An e-mail
+        address that has an account already is given access to this tenant; its password stays as it is.
+        """
 
     @_abc_1.abstractmethod
     def GetUser(
@@ -188,7 +198,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.User, _abc.Awaitable[_auth_pb2.User]]:
-        """Change a user of the tenant. A changed role or status takes effect within one second."""
+        """Change a user of the tenant. A changed role or status takes effect within one second. The last active admin keeps
+        the role, and nobody disables themselves.
+        """
 
     @_abc_1.abstractmethod
     def DeleteUser(

@@ -78,7 +78,7 @@ FIELD_FIELD_NUMBER: _ClassVar[int]
 field: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform")
+    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class MethodPolicy(_message.Message):
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    TENANT_OPTIONAL_FIELD_NUMBER: _ClassVar[int]
     permission: str
     public: bool
     audience: _containers.RepeatedScalarFieldContainer[Audience]
@@ -103,7 +104,8 @@ class MethodPolicy(_message.Message):
     errors: _containers.RepeatedScalarFieldContainer[str]
     idempotent: bool
     platform: bool
-    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ...) -> None: ...
+    tenant_optional: bool
+    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ...) -> None: ...
 
 class FieldPolicy(_message.Message):
     __slots__ = ("read_permission", "write_permission", "sensitive", "immutable", "output_only", "example", "view")
