@@ -5,9 +5,9 @@ of one file. Options are read from the serialized files with our own generated c
 A set that cannot be used raises `ContractError`, and no other service notices.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from buf.validate import validate_pb2
@@ -24,6 +24,8 @@ VERBS: Final = ("get", "put", "post", "delete", "patch")
 
 _NO_FIELD_POLICY: Final = policy_pb2.FieldPolicy()
 _NO_RULES: Final = validate_pb2.FieldRules()
+# What protoc accepts as a name. Converters are compiled from these names, so nothing else may come in.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 # Where things lie in a `FileDescriptorProto`, which is how source comments are addressed.
 _MESSAGE, _ENUM, _SERVICE = 4, 5, 6
 _FIELD, _NESTED, _NESTED_ENUM, _METHOD, _VALUE = 2, 3, 4, 2, 2
@@ -123,15 +125,6 @@ class Contract:
         """The validation rules of a field; empty ones if it has none."""
         return self.rules.get(found.full_name, _NO_RULES)
 
-    @cached_property
-    def views(self) -> frozenset[str]:
-        """Full names of the messages that have, at any depth, a field with a view."""
-        return frozenset(
-            found.containing_type.full_name
-            for found in map(self.pool.FindFieldByName, self.policies)
-            if self.policies[found.full_name].view
-        )
-
 
 def reachable(start: Descriptor, *, stop: Callable[[Descriptor], bool]) -> list[Descriptor]:
     """The message types that `start` leads to, itself first; `stop` says which are leaves and not in the list."""
@@ -197,6 +190,12 @@ def _bindings(method: str, rule: http_pb2.HttpRule) -> Iterator[Binding]:
         yield Binding(verb.upper(), getattr(each, verb), each.body, each.response_body)
 
 
+def _named(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ContractError(f"not a name: {name!r}")
+    return name
+
+
 class _Index:
     """The options and comments of all files, by full name."""
 
@@ -226,10 +225,10 @@ class _Index:
                 self.options[name] = method.options
 
     def _message(self, scope: str, path: tuple[int, ...], message: descriptor_pb2.DescriptorProto) -> None:
-        full_name = f"{scope}{message.name}"
+        full_name = f"{scope}{_named(message.name)}"
         self._note(full_name, path)
         for at, each in enumerate(message.field):
-            name = f"{full_name}.{each.name}"
+            name = f"{full_name}.{_named(each.name)}"
             self._note(name, (*path, _FIELD, at))
             if each.options.HasExtension(policy_pb2.field):
                 self.policies[name] = each.options.Extensions[policy_pb2.field]
@@ -241,9 +240,9 @@ class _Index:
             self._enum(f"{full_name}.", (*path, _NESTED_ENUM, at), enum)
 
     def _enum(self, scope: str, path: tuple[int, ...], enum: descriptor_pb2.EnumDescriptorProto) -> None:
-        self._note(f"{scope}{enum.name}", path)
+        self._note(f"{scope}{_named(enum.name)}", path)
         for at, value in enumerate(enum.value):
-            self._note(f"{scope}{enum.name}.{value.name}", (*path, _VALUE, at))
+            self._note(f"{scope}{enum.name}.{_named(value.name)}", (*path, _VALUE, at))
 
     def _note(self, name: str, path: tuple[int, ...]) -> None:
         if path in self._spoken:

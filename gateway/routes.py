@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from switchyard.options.v1 import policy_pb2
 
 from gateway.contracts import Binding, Contract, ContractError, Method
-from gateway.transcode import Transcoder
+from gateway.transcode import Codecs, Transcoder
 
 # Bindings outside answer with the bare message: other front ends call them already.
 BASE_PATH: Final = "/api/v1"
@@ -212,6 +212,7 @@ class RouteTable:
 
 def routes_of(contract: Contract) -> Iterator[Route]:
     """The routes of one contract. Raises `ContractError` for a template or a message that cannot be served."""
+    codecs = Codecs(contract)
     for method in contract.methods:
         for binding in method.bindings:
             segments, variables, action = parse(binding.template)
@@ -225,6 +226,7 @@ def routes_of(contract: Contract) -> Iterator[Route]:
                 transcoder=Transcoder(
                     method,
                     binding,
+                    codecs,
                     params=tuple(each.path for each in variables),
                     is_alias=not binding.template.startswith(f"{BASE_PATH}/"),
                     canonical=_canonical(method),
