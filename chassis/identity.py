@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
-from chassis import errors
+from chassis import clock, errors
 
 AUDIENCE = "switchyard"
 ISSUER = "switchyard-auth"
@@ -58,8 +58,15 @@ class Principal:
         return self.tenant_id or PLATFORM
 
     def may(self, permission: str) -> bool:
-        """Whether the roles give this permission. Services are limited by audience instead."""
-        return permission in self.permissions
+        """Whether the roles give this permission. Services are limited by audience instead.
+
+        A role grants `orders.orders.read` itself, all of a service (`orders.*`), one verb everywhere (`*.read`) or
+        everything of the tenant (`*`): a service that registers tomorrow is covered by roles that exist today.
+        """
+        granted = self.permissions
+        if permission in granted or "*" in granted:
+            return True
+        return f"{permission.split('.', 1)[0]}.*" in granted or f"*.{permission.rpartition('.')[2]}" in granted
 
     def may_see_site(self, site_id: str | UUID) -> bool:
         """Whether the principal acts in this site."""
@@ -73,7 +80,7 @@ def service_principal(service: str, tenant_id: UUID | None) -> Principal:
 
 def sign_pass(principal: Principal, key: OKPKey, *, now: float | None = None) -> str:
     """The signed pass of a principal. Only `auth`, which holds the private keys, and tests can."""
-    issued = int(now if now is not None else time.time())
+    issued = int(now if now is not None else clock.now().timestamp())
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -112,7 +119,7 @@ class Verifier:
     def cached(self, token: str) -> Principal | None:
         """The principal of a pass that was verified before and has not ended: the hot path, without awaiting."""
         principal = self._verified.get(_digest(token))
-        if principal is None or principal.expires_at <= time.time():
+        if principal is None or principal.expires_at <= clock.now().timestamp():
             return None
         return principal
 

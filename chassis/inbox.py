@@ -43,7 +43,10 @@ log = structlog.get_logger()
 class Inbox:
     """A service's consumer of events."""
 
-    def __init__(self, database: Database, connection: Nats, handlers: Handlers) -> None:
+    def __init__(
+        self, database: Database, connection: Nats, handlers: Handlers, *, delays_s: Sequence[float] = DELAYS_S
+    ) -> None:
+        self._delays_s = delays_s
         self._database = database
         self._connection = connection
         self._by_type = {event.DESCRIPTOR.full_name: (event, handler) for event, handler in handlers.items()}
@@ -96,13 +99,13 @@ class Inbox:
         log.warning(
             "event_handler_failed", subject=message.subject, tries=tries, error=repr(failure), exc_info=not expected
         )
-        if tries <= len(DELAYS_S):
-            await message.nak(delay=DELAYS_S[tries - 1])
+        if tries <= len(self._delays_s):
+            await message.nak(delay=self._delays_s[tries - 1])
             return
         try:
             await self._park(message, failure)
         except errors.Error:
-            await message.nak(delay=DELAYS_S[-1])
+            await message.nak(delay=self._delays_s[-1])
         else:
             await message.term()
 

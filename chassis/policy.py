@@ -3,7 +3,7 @@
 `of` refuses a service with a method that has no policy, so that none can be served by mistake.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -121,26 +121,26 @@ def _leads_to_guarded(descriptor: Descriptor, seen: frozenset[str]) -> bool:
     )
 
 
-def check_writes(message: Message, permissions: frozenset[str], path: str = "") -> None:
+def check_writes(message: Message, may: Callable[[str], bool], path: str = "") -> None:
     """Raise `Denied` when a field is set that demands a permission the principal does not hold."""
     for entry, policy in guarded_fields(message.DESCRIPTOR):
         if not _is_set(message, entry):
             continue
         here = f"{path}{entry.name}"
-        if policy.write_permission and policy.write_permission not in permissions:
+        if policy.write_permission and not may(policy.write_permission):
             raise errors.Denied.missing(policy.write_permission, field=here)
         for child in _children(message, entry):
-            check_writes(child, permissions, f"{here}.")
+            check_writes(child, may, f"{here}.")
 
 
-def hide_unreadable(message: Message, permissions: frozenset[str]) -> None:
+def hide_unreadable(message: Message, may: Callable[[str], bool]) -> None:
     """Clear the fields that the principal may not read."""
     for entry, policy in guarded_fields(message.DESCRIPTOR):
-        if policy.read_permission and policy.read_permission not in permissions:
+        if policy.read_permission and not may(policy.read_permission):
             message.ClearField(entry.name)
             continue
         for child in _children(message, entry):
-            hide_unreadable(child, permissions)
+            hide_unreadable(child, may)
 
 
 def _is_set(message: Message, entry: FieldDescriptor) -> bool:

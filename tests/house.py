@@ -119,7 +119,9 @@ def cycles(root: Path) -> list[str]:
     """No module imports itself by way of others."""
     graph = {_module(root, path): _imports(path) for path in sources(root)}
     packages = {name.removesuffix(".__init__"): name for name in graph}
-    edges_of = {name: {packages.get(one, one) for one in imported} & graph.keys() - {name} for name, imported in graph.items()}
+    edges_of = {
+        name: {packages.get(one, one) for one in imported} & graph.keys() - {name} for name, imported in graph.items()
+    }
     found: list[str] = []
     done: set[str] = set()
 

@@ -53,7 +53,9 @@ class TestPlantedViolations:
         assert "chassis/clock.py: long has 81 lines, over 70" in house.sizes(copy)
 
     def test_a_commit_and_a_transaction_in_a_heart(self, copy: Path) -> None:
-        _append(copy / "services/orders/orders.py", "async def bad(db):\n    async with db.transaction() as s: s.commit()\n")
+        _append(
+            copy / "services/orders/orders.py", "async def bad(db):\n    async with db.transaction() as s: s.commit()\n"
+        )
 
         assert {
             "services/orders/orders.py: commits",

@@ -123,13 +123,13 @@ class Server:
         async def perform(request: Message, answering: call.Call) -> Message:
             check(rules, answering)
             validation.check(request, patches=patches)
-            policy.check_writes(request, answering.principal.permissions)
+            policy.check_writes(request, answering.principal.may)
             reply: Message
             if in_transaction:
                 reply = await self._transact(rules, request, answering, implementation)
             else:
                 reply = await implementation(request)
-            policy.hide_unreadable(reply, answering.principal.permissions)
+            policy.hide_unreadable(reply, answering.principal.may)
             return reply
 
         return perform
@@ -202,7 +202,7 @@ def check(rules: policy.Method, answering: call.Call) -> None:
                 message, code="PERMISSION_DENIED", metadata={"audience": ",".join(sorted(rules.audience))}
             )
         # What a service may do is said by the audience; what the others may do, by their roles.
-        if rules.permission and principal.kind != "service" and not principal.may(rules.permission):
+        if rules.permission and principal.kind != "service" and not _holds(rules, principal):
             raise errors.Denied.missing(rules.permission)
         if principal.tenant_id is None and not (rules.platform or rules.tenant_optional):
             raise errors.Invalid(fields={"X-Tenant-ID": ["is required: the credential names no tenant"]})
@@ -212,6 +212,11 @@ def check(rules: policy.Method, answering: call.Call) -> None:
     if rules.if_match_required and answering.expected_version is None:
         message = "an If-Match is required"
         raise errors.FailedPrecondition(message, code="PRECONDITION_REQUIRED")
+
+
+def _holds(rules: policy.Method, principal: Principal) -> bool:
+    # What acts for the platform is never granted by a tenant's wildcard.
+    return rules.permission in principal.permissions if rules.platform else principal.may(rules.permission)
 
 
 def _call(rules: policy.Method, told: Told, principal: Principal, token: str) -> call.Call:
