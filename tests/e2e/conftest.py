@@ -1,0 +1,244 @@
+"""The whole suite, as `make run` starts it, in a folder of its own and on free ports; and people to use it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from uuid_utils.compat import uuid7
+from websockets.asyncio.client import ClientConnection, connect
+
+from chassis import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+START_DEADLINE_S = 180
+# The stories send more in a second than any person; the limits are tried in tests of their own.
+LIMITS = {
+    "SWITCHYARD_LIMIT_TENANT_PER_S": "100000",
+    "SWITCHYARD_LIMIT_PRINCIPAL_PER_S": "100000",
+    "SWITCHYARD_LIMIT_LOGIN_PER_MINUTE": "100000",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All stories share one system, so they run in one worker."""
+    for item in items:
+        if "tests/e2e" in str(item.path):
+            item.add_marker(pytest.mark.xdist_group("system"))
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@dataclass
+class System:
+    """A running suite."""
+
+    run_dir: Path
+    demo: dict[str, Any]
+    _logins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return str(self.demo["url"])
+
+    @property
+    def ws_url(self) -> str:
+        return self.url.replace("http://", "ws://") + "/ws"
+
+    def tenant(self, index: int = 0) -> str:
+        return str(self.demo["tenants"][index]["id"])
+
+    def site(self, index: int = 0) -> str:
+        return str(self.demo["sites"][index]["id"])
+
+    def kiosk_token(self) -> str:
+        return str(self.demo["catalog_tokens"][0]["token"])
+
+    def pid(self, name: str) -> int:
+        """The process id of one process or server, as it is now."""
+        state = json.loads((self.run_dir / "state.json").read_text())
+        pid = state["processes"][name]["pid"]
+        return int(pid or 0)
+
+    def names(self) -> list[str]:
+        """All processes and servers."""
+        return sorted(json.loads((self.run_dir / "state.json").read_text())["processes"])
+
+    def kill(self, name: str) -> int:
+        """`kill -9` one process by its id."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def secret(self, name: str) -> str:
+        return str(json.loads((self.run_dir / "secrets.json").read_text())[name])
+
+    async def login(self, role: str, tenant: int = 0) -> str:
+        """The access token of a demo user (`operator`: the platform's)."""
+        key = f"{role}/{tenant}"
+        if key not in self._logins:
+            async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
+                self._logins[key] = (await self.sign_in(client, role, tenant))["access_token"]
+        return self._logins[key]
+
+    async def sign_in(self, client: httpx.AsyncClient, role: str, tenant: int = 0) -> dict[str, Any]:
+        """A new session of a demo user."""
+        if role == "operator":
+            body = {"email": "operator@switchyard.example", "password": self.secret("operator_password")}
+        else:
+            tenant_id = self.tenant(tenant)
+            user = next(u for u in self.demo["users"] if u["role"] == role and u["tenant_id"] == tenant_id)
+            body = {"email": user["email"], "password": user["password"]}
+        answer = await client.post("/api/v1/auth/login", json=body)
+        assert answer.status_code == 200, answer.text
+        data: dict[str, Any] = answer.json()["data"]
+        return data
+
+    def client(self, token: str, tenant: str | None = None) -> httpx.AsyncClient:
+        """A client that shows a token."""
+        headers = {"Authorization": f"Bearer {token}"} | ({"X-Tenant-ID": tenant} if tenant else {})
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, limits=limits)
+
+    async def acting(self, role: str, tenant: int = 0) -> httpx.AsyncClient:
+        """A client of a demo user in their tenant."""
+        own = None if role == "operator" else self.tenant(tenant)
+        return self.client(await self.login(role, tenant), own)
+
+    def kiosk(self) -> httpx.AsyncClient:
+        """A client of the demo kiosk."""
+        return self.client(self.kiosk_token())
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """The suite, up and filled with the demo companies."""
+    run_dir = tmp_path_factory.mktemp("run")
+    port = embedded.free_ports(1)[0]
+    environment = {**os.environ, **LIMITS, "SWITCHYARD_RUN_DIR": str(run_dir), "SWITCHYARD_HTTP_PORT": str(port)}
+    with (run_dir / "up.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cli.main", "up"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield System(run_dir, _wait_for_demo(run_dir, process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def _wait_for_demo(run_dir: Path, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while not (run_dir / "demo.json").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            log = (run_dir / "up.log").read_text(errors="replace")
+            pytest.exit(f"the suite did not start:\n{log[-4000:]}", 1)
+        time.sleep(0.1)
+    demo: dict[str, Any] = json.loads((run_dir / "demo.json").read_text())
+    return demo
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def admin(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    """The first company's administrator."""
+    async with await system.acting("admin") as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def manager(system: System) -> AsyncIterator[httpx.AsyncClient]:
+    """The first company's manager."""
+    async with await system.acting("manager") as client:
+        yield client
+
+
+class Socket:
+    """A websocket of the gateway; what comes that is not waited for is kept."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.seen: list[dict[str, Any]] = []
+
+    @classmethod
+    async def open(cls, system: System, token: str, tenant: str | None = None) -> "Socket":
+        headers = {"Authorization": f"Bearer {token}"} | ({"X-Tenant-ID": tenant} if tenant else {})
+        return cls(await connect(system.ws_url, additional_headers=headers, max_size=None))
+
+    async def subscribe(self, channel: str, **since: Any) -> dict[str, Any]:
+        await self.connection.send(json.dumps({"type": "subscribe", "channel": channel, **since}))
+        return await self.wait_for(lambda frame: frame["type"] in {"subscribed", "error"})
+
+    async def wait_for(self, wanted: Any, timeout_s: float = 15) -> dict[str, Any]:
+        """The first frame, already seen or to come, that is wanted."""
+        for frame in self.seen:
+            if wanted(frame):
+                self.seen.remove(frame)
+                return frame
+        async with asyncio.timeout(timeout_s):
+            while True:
+                frame = json.loads(await self.connection.recv())
+                if wanted(frame):
+                    return dict(frame)
+                self.seen.append(frame)
+
+    async def event(self, kind: str, **data: Any) -> dict[str, Any]:
+        """The next event of a kind whose data has these values."""
+
+        def wanted(frame: dict[str, Any]) -> bool:
+            event = frame.get("event", {})
+            return bool(event.get("type", "").endswith(f".{kind}")) and data.items() <= event["data"].items()
+
+        return (await self.wait_for(wanted))["event"]  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        await self.connection.close()
+
+
+@dataclass(frozen=True)
+class Stocked:
+    """Something on the menu, and the one item it is made of."""
+
+    item_id: str
+    menu_item_id: str
+    site_id: str
+
+    def order(self, quantity: int = 1) -> dict[str, Any]:
+        """An order of it, with a client-made id."""
+        return {"id": str(uuid7()), "lines": [{"menu_item_id": self.menu_item_id, "quantity": quantity}]}
+
+
+async def stock(client: httpx.AsyncClient, site_id: str, quantity: int) -> Stocked:
+    """Put a new thing on the menu, made of a new item of which the site has `quantity`."""
+    name = f"T-{uuid7()}"
+    item = await created(client, "/api/v1/inventory/items", {"sku": name, "name": name, "unit": "each"})
+    batch = {"site_id": site_id, "lot": "L1", "quantity": quantity}
+    await created(client, f"/api/v1/inventory/items/{item['id']}/batches", batch)
+    price = {"amount": 450, "currency": "USD"}
+    recipe = [{"item_id": item["id"], "quantity": 1}]
+    menu_item = await created(client, "/api/v1/menu-items", {"name": name, "price": price, "recipe": recipe})
+    return Stocked(item["id"], menu_item["id"], site_id)
+
+
+async def created(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """POST that must succeed; the thing that was made."""
+    answer = await client.post(path, json=body)
+    assert answer.status_code == 201, f"{path}: {answer.status_code} {answer.text}"
+    data: dict[str, Any] = answer.json()["data"]
+    return data
+
+
+async def eventually(ask: Any, timeout_s: float = 15) -> Any:
+    """The first true answer."""
+    async with asyncio.timeout(timeout_s):
+        while not (found := await ask()):
+            await asyncio.sleep(0.05)
+    return found
