@@ -48,7 +48,7 @@ class RequestReader:
         self._make = method.request
         self._descriptor = method.request.DESCRIPTOR
         self._contract: Contract = method.contract
-        self._params = {path: _parameter(self._descriptor, path) for path in params}
+        self.params = {path: _parameter(self._descriptor, path) for path in params}
         self.query = {each.path: each for each in self._query(binding)}
         self.body = self._body_field(binding)
         self.masked = self.body is not None and binding.verb in {"PATCH", "PUT"} and self._has_mask()
@@ -65,7 +65,7 @@ class RequestReader:
             if message is None:
                 message = self._make()
         for path, text in params.items():
-            self._params[path].read(message, [text], reading)
+            self.params[path].read(message, [text], reading)
         for path, texts in query.items():
             parameter = self.query.get(path)
             if parameter is None:
@@ -93,7 +93,7 @@ class RequestReader:
     def _query(self, binding: Binding) -> Iterator[Parameter]:
         if binding.body == "*":
             return
-        taken = {*self._params, binding.body} | ({MASK} if binding.verb in {"PATCH", "PUT"} else set())
+        taken = {*self.params, binding.body} | ({MASK} if binding.verb in {"PATCH", "PUT"} else set())
         for path in _leaf_paths(self._descriptor, "", QUERY_DEPTH_MAX):
             if path not in taken and path.split(".")[0] not in taken:
                 yield _parameter(self._descriptor, path)
@@ -104,7 +104,7 @@ class RequestReader:
         if binding.body == "":
             return None
         if self.body is None:
-            whole = decoders.of(self._descriptor, self.mode, frozenset(path for path in self._params if "." not in path))
+            whole = decoders.of(self._descriptor, self.mode, frozenset(path for path in self.params if "." not in path))
             return lambda raw, reading: whole(_parse(raw or b"{}", reading), "", reading)
         if self.body.message_type is not None and not is_leaf(self.body.message_type) and not self.body.is_repeated:
             return self._field_reader(self.body, decoders.of(self.body.message_type, self.mode))

@@ -97,7 +97,7 @@ class Transcoder:
         )
         self.read_permissions = trims.read_permissions(method.contract, self.response)
         self._encoders = codecs.encoders
-        self._canonical = canonical or binding.template
+        self.canonical = canonical or binding.template
         self._has_id = _is_scalar(self.response.fields_by_name.get("id"), FieldDescriptor.TYPE_STRING)
         self._has_version = _is_scalar(self.response.fields_by_name.get("version"), FieldDescriptor.TYPE_INT64)
         self._whole = self._shape(WHOLE, frozenset())
@@ -163,7 +163,7 @@ class Transcoder:
         return HTTPStatus.CREATED if success == policy_pb2.SUCCESS_CREATED else HTTPStatus.ACCEPTED
 
     def _location(self, call: Call, message: Message) -> str:
-        path = _VARIABLE.sub(lambda found: quote(call.params.get(found.group(1), ""), safe=""), self._canonical)
+        path = _VARIABLE.sub(lambda found: quote(call.params.get(found.group(1), ""), safe=""), self.canonical)
         return f"{path}/{quote(message.id, safe='')}" if self._has_id else path  # type: ignore[attr-defined]
 
     def _body(self, shape: _Shape, message: Message, request_id: str) -> bytes:

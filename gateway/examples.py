@@ -1,0 +1,150 @@
+"""Example values: what the contract gives, else something sensible for the type and its rules."""
+
+import re
+from typing import Any, Final
+
+import orjson
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from gateway import rules, wellknown
+from gateway.contracts import Contract
+from gateway.decoding import Mode
+from gateway.fields import WRAPPERS, is_leaf, is_map
+from gateway.schemas import Shown, Use, scalar
+
+UUID: Final = "01980000-0000-7000-8000-000000000001"
+TIME: Final = "2026-11-21T09:30:00.000Z"
+# An example of a type inside itself ends here.
+DEPTH_MAX: Final = 6
+_LEAVES: Final[dict[str, Any]] = {
+    "Timestamp": TIME,
+    "Duration": "1.5s",
+    "Struct": {},
+    "Value": "anything",
+    "ListValue": [],
+    "FieldMask": "name",
+    "Empty": {},
+}
+_FORMATS: Final = {
+    "email": "someone@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/",
+    "uri-reference": "/",
+    "uuid": UUID,
+}
+# Tried in turn on a pattern that no example came with.
+_CANDIDATES: Final = ("example", "EXAMPLE", "USD", "EUR", "a", "A", "1", "0" * 64, "12:30", "example-1", "2026-11-21")
+_STRINGS: Final = {"next_cursor": "", "cursor": "", "currency": "USD", "time_zone": "UTC", "token_type": "Bearer"}
+
+
+def of_message(
+    contract: Contract, message: Descriptor, use: Use, *, without: frozenset[str] = frozenset(), depth: int = 0
+) -> dict[str, Any]:
+    """An example of a message: of an answer, all of it; of a request, what is needed and what the contract shows."""
+    if depth > DEPTH_MAX:
+        return {}
+    found: dict[str, Any] = {}
+    taken: set[str] = set()
+    for field in message.fields:
+        if field.name in without or not _is_shown(contract, field, use):
+            continue
+        oneof = field.containing_oneof
+        if oneof is not None and len(oneof.fields) > 1:
+            if oneof.name in taken:
+                continue
+            taken.add(oneof.name)
+        found[field.name] = of_field(contract, field, use, depth=depth)
+    return found
+
+
+def _is_shown(contract: Contract, field: FieldDescriptor, use: Use) -> bool:
+    policy, found = contract.policy_of(field), contract.rules_of(field)
+    if not isinstance(use, Mode):
+        # A secret in an answer is one that the caller has just been given; a password is never one of them.
+        return not policy.sensitive or policy.output_only or not found.ByteSize()
+    if policy.output_only or (policy.immutable and use is not Mode.CREATE):
+        return False
+    if found.required or policy.example:
+        return True
+    if field.has_presence or field.is_repeated or found.ignore != validate_pb2.IGNORE_UNSPECIFIED:
+        return False
+    return field.message_type is None and rules.refuses_zero(scalar(field, found))
+
+
+def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, depth: int = 0) -> Any:
+    """An example of one field."""
+    policy, found = contract.policy_of(field), contract.rules_of(field)
+    if policy.example:
+        try:
+            return orjson.loads(policy.example)
+        except orjson.JSONDecodeError:
+            return policy.example
+    if is_map(field):
+        value = field.message_type.fields_by_name["value"]
+        return {_name(field): _one(contract, value, use, found.map.values, depth)}
+    if field.is_repeated:
+        count = max(1, found.repeated.min_items)
+        return [_one(contract, field, use, found.repeated.items, depth) for _ in range(count)]
+    return _one(contract, field, use, found, depth)
+
+
+def _name(field: FieldDescriptor) -> str:
+    key = field.message_type.fields_by_name["key"]
+    return {FieldDescriptor.TYPE_STRING: "key", FieldDescriptor.TYPE_BOOL: "true"}.get(key.type, "1")
+
+
+def _one(
+    contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules, depth: int
+) -> Any:
+    message = field.message_type
+    if message is not None and message.full_name in WRAPPERS:
+        return of_scalar(message.fields_by_name["value"], scalar(message.fields_by_name["value"], found))
+    if message is not None and is_leaf(message):
+        return _LEAVES[message.full_name.removeprefix("google.protobuf.")]
+    if message is not None:
+        inner = Mode.REPLACE if use is Mode.PATCH and field.is_repeated else use
+        return of_message(contract, message, inner, depth=depth + 1)
+    return of_scalar(field, scalar(field, found))
+
+
+def of_scalar(field: FieldDescriptor, schema: rules.Schema) -> Any:
+    """An example that keeps the rules of a scalar."""
+    for keyword in ("const", "enum"):
+        if schema.get(keyword):
+            return schema[keyword] if keyword == "const" else schema[keyword][0]
+    if schema["type"] == "string":
+        return _string(field, schema)
+    if schema["type"] == "boolean":
+        return False
+    return _number(field, schema)
+
+
+def _number(field: FieldDescriptor, schema: rules.Schema) -> float:
+    low = max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
+    high = min(schema.get("maximum", wellknown.EXACT_MAX), schema.get("exclusiveMaximum", wellknown.EXACT_MAX + 1) - 1)
+    wanted = {"page_size": 25, "version": 1}.get(field.name, 1)
+    return max(low, min(high, wanted)) if low > 0 or high >= wanted else high
+
+
+def _string(field: FieldDescriptor, schema: rules.Schema) -> str:
+    if schema.get("contentEncoding") == "base64":
+        return "ZXhhbXBsZQ=="
+    if "format" in schema:
+        return _FORMATS[schema["format"]]
+    if field.name == "id" or field.name.endswith(("_id", "_ids")):
+        text = UUID
+    else:
+        text = _STRINGS.get(field.name, field.name.replace("_", " "))
+    patterns = [schema["pattern"]] if "pattern" in schema else [each["pattern"] for each in schema.get("allOf", [])]
+    low, high = schema.get("minLength", 0), schema.get("maxLength", 1000)
+    for candidate in (text, *_CANDIDATES):
+        fitted = candidate.ljust(low, "x")[:high]
+        if all(re.search(pattern, fitted) for pattern in patterns):
+            return fitted
+    return text
+
+
+__all__ = ["DEPTH_MAX", "TIME", "UUID", "Shown", "of_field", "of_message", "of_scalar"]
