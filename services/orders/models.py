@@ -1,0 +1,120 @@
+"""The tables of orders."""
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """All tables of orders."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        str: sa.Text,
+        int: sa.BigInteger,
+        datetime: sa.DateTime(timezone=True),
+        dict[str, Any]: JSONB(none_as_null=True),
+    }
+
+
+class Order(Base):
+    """An order."""
+
+    __tablename__ = "orders"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    site_id: Mapped[UUID]
+    # The business day whose numbers it is counted in, and its number of that day.
+    day: Mapped[date | None]
+    number: Mapped[int | None]
+    status: Mapped[str]
+    channel: Mapped[str]
+    payment_method: Mapped[str]
+    customer_name: Mapped[str]
+    notes: Mapped[str]
+    cancel_reason: Mapped[str]
+    # Why inventory refused it: the code for people, the whole error for whoever sends the order again.
+    rejection: Mapped[str]
+    refusal: Mapped[dict[str, Any] | None]
+    placed_by: Mapped[str]
+    # What must be equal for two orders with one id to be the same order.
+    fingerprint: Mapped[bytes]
+    amount: Mapped[int | None]
+    currency: Mapped[str]
+    # Inventory has booked its stock out.
+    posted: Mapped[bool]
+    version: Mapped[int] = mapped_column()
+    placed_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    # Every change is `UPDATE ... WHERE version = <the one that was read>` and counts the version up.
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - declared so by SQLAlchemy
+
+
+class Line(Base):
+    """A thing ordered."""
+
+    __tablename__ = "lines"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    position: Mapped[int]
+    menu_item_id: Mapped[UUID]
+    quantity: Mapped[int]
+    notes: Mapped[str]
+    name: Mapped[str]
+    unit_amount: Mapped[int | None]
+    currency: Mapped[str]
+    status: Mapped[str]
+
+
+class Saga(Base):
+    """What has still to be said to inventory about an order, and when it is next tried.
+
+    `due_at` is a claim as well: whoever works a saga first sets it ahead, so that nobody else takes it meanwhile.
+    """
+
+    __tablename__ = "sagas"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    step: Mapped[str]
+    state: Mapped[str]
+    tries: Mapped[int]
+    due_at: Mapped[datetime]
+    error: Mapped[str]
+    # Who asked for the step, from where, and what else is to change when it is done.
+    actor: Mapped[str]
+    channel: Mapped[str]
+    edits: Mapped[dict[str, Any]]
+
+
+class OrderEvent(Base):
+    """An entry of an order's timeline."""
+
+    __tablename__ = "order_events"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    actor: Mapped[str]
+    channel: Mapped[str]
+    detail: Mapped[str]
+    occurred_at: Mapped[datetime]
+
+
+class OrderNumber(Base):
+    """The last number that a site gave out on a day."""
+
+    __tablename__ = "order_numbers"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    site_id: Mapped[UUID] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    last: Mapped[int]

@@ -1,0 +1,241 @@
+"""Accepting orders and moving them along their state machine.
+
+What an order has still to say to inventory is left in its saga (`services.orders.saga`), in the same transaction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid5
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.orders.v1 import events_pb2, orders_pb2
+from uuid_utils.compat import uuid7
+
+from chassis import call, clock, errors, events, idempotency
+from chassis.identity import Principal
+from services.orders import messages, store
+from services.orders.models import Order, Saga
+
+# Whoever leaves a step in the saga does it at once; nobody else takes the saga before that has had its time: longer
+# than a call to inventory may take.
+CLAIM = timedelta(seconds=10)
+
+_UPDATE = "orders.update"
+_OVERRIDE = "orders.override"
+# Every legal move, and the permission it takes. Staff go forward one step; a manager may skip, and cancel what is being
+# made. Only the saga moves a draft forward.
+MOVES: Mapping[str, Mapping[str, str]] = {
+    "draft": {"cancelled": _UPDATE},
+    "queued": {"preparing": _UPDATE, "ready": _OVERRIDE, "completed": _OVERRIDE, "cancelled": _UPDATE},
+    "preparing": {"ready": _UPDATE, "completed": _OVERRIDE, "cancelled": _OVERRIDE},
+    "ready": {"completed": _UPDATE, "cancelled": _OVERRIDE},
+    "completed": {},
+    "cancelled": {},
+}
+FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
+# The state of an order's lines beside its own.
+_LINES = {"preparing": "preparing", "ready": "ready", "completed": "served", "cancelled": "voided"}
+_CHANNELS = {"user": "mobile", "kiosk": "kiosk", "pos": "pos"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An order as it is wished for."""
+
+    site_id: UUID
+    lines: list[orders_pb2.OrderLine]
+    id: UUID | None = None
+    payment_method: str = ""
+    customer_name: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of an order: another state, texts, or both."""
+
+    status: str = ""
+    cancel_reason: str = ""
+    edits: dict[str, str] = field(default_factory=dict)
+
+
+async def accept(session: AsyncSession, wish: Wish) -> UUID:
+    """Keep the wish as a draft whose saga begins; sent again, it is the same order.
+
+    Raises `NotFound` for a site out of sight and `AlreadyExists` when another order has the id.
+    """
+    current = call.current()
+    if not current.principal.may_see_site(wish.site_id):
+        raise errors.NotFound
+    if current.idempotency_key and (stored := await idempotency.begin(session)) is not None:
+        return UUID(orders_pb2.Order.FromString(stored).id)
+    order_id = wish.id or _derived_id(current)
+    if not await _insert(session, order_id, wish):
+        await _require_same(session, order_id)
+    if current.idempotency_key:
+        # The key names the order, not an answer: the order is asked how it came out.
+        await idempotency.store(session, orders_pb2.Order(id=str(order_id)))
+    return order_id
+
+
+def _derived_id(current: call.Call) -> UUID:
+    if not current.idempotency_key:
+        return uuid7()
+    # Outlives the key's own 24 hours.
+    return uuid5(current.principal.tenant, f"{current.principal.name}/{current.idempotency_key}")
+
+
+async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
+    current = call.current()
+    tenant_id, now = current.principal.tenant, clock.now()
+    channel = _channel(current.principal)
+    order = {
+        "tenant_id": tenant_id,
+        "id": order_id,
+        "site_id": wish.site_id,
+        "status": "draft",
+        "channel": channel,
+        "payment_method": wish.payment_method or "cash",
+        "customer_name": wish.customer_name,
+        "notes": wish.notes,
+        "cancel_reason": "",
+        "placed_by": current.principal.name,
+        "fingerprint": current.fingerprint,
+        "version": 1,
+        "placed_at": now,
+        "updated_at": now,
+    }
+    lines = [_line(tenant_id, order_id, position, line) for position, line in enumerate(wish.lines)]
+    if not await store.insert(session, order, lines):
+        return False
+    asked = {"actor": current.principal.name, "channel": channel, "due_at": now + CLAIM}
+    saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
+    await store.insert_saga(session, {**saga, **asked})
+    await note(session, order_id, "placed", actor=current.principal.name, channel=channel)
+    return True
+
+
+def _line(tenant_id: UUID, order_id: UUID, position: int, line: orders_pb2.OrderLine) -> dict[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "order_id": order_id,
+        "id": uuid7(),
+        "position": position,
+        "menu_item_id": UUID(line.menu_item_id),
+        "quantity": line.quantity,
+        "notes": line.notes,
+        "status": "pending",
+    }
+
+
+async def _require_same(session: AsyncSession, order_id: UUID) -> None:
+    found = await store.find(session, order_id)
+    current = call.current()
+    # An id tells nothing to whoever did not make it.
+    if found is None or found.fingerprint != current.fingerprint or found.placed_by != current.principal.name:
+        message = "another order has this id"
+        raise errors.AlreadyExists(message)
+
+
+async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
+    """Change an order as far as its state and the caller's permissions allow.
+
+    A completion is only noted in the saga: it takes effect when inventory has booked the stock out.
+    """
+    order = await store.lock(session, order_id)
+    if order is None or not visible(order.site_id, order.placed_by, call.current().principal):
+        raise errors.NotFound
+    call.current().require_version(order.version)
+    saga = await store.saga_of(session, order_id)
+    _check_cancel_reason(order, change)
+    if change.status in {"", order.status}:
+        await _rearm(session, saga)
+        await _edit(session, order, change.edits)
+        return
+    permission = _permission(order, change.status)
+    if saga.step == "post" and change.status != "completed":
+        message = "the order is being completed"
+        raise errors.Conflict(message, code="COMPLETION_PENDING", retry_after_s=1)
+    principal = call.current().principal
+    channel = "manager_override" if permission == _OVERRIDE else _channel(principal)
+    asked = {"actor": principal.name, "channel": channel, "due_at": clock.now() + CLAIM}
+    if change.status == "completed":
+        await store.set_step(session, order.id, "post", "running", **asked, edits=change.edits)
+        return
+    if change.status == "cancelled":
+        await store.set_step(session, order.id, "release", "compensating", **asked)
+        order.cancel_reason = change.cancel_reason
+    apply(order, change.edits)
+    await move(session, order, change.status, actor=principal.name, channel=channel, detail=change.cancel_reason)
+
+
+def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
+    """Whether the principal may see an order: of its sites, and a kiosk only its own."""
+    return principal.may_see_site(site_id) and (principal.kind != "kiosk" or placed_by == principal.name)
+
+
+def _permission(order: Order, wanted: str) -> str:
+    principal = call.current().principal
+    moves = MOVES[order.status]
+    if wanted not in moves:
+        allowed = [state for state, permission in moves.items() if principal.may(permission)]
+        raise errors.InvalidTransition.between(order.status, wanted, allowed)
+    if not principal.may(moves[wanted]):
+        raise errors.Denied.missing(moves[wanted])
+    return moves[wanted]
+
+
+def _check_cancel_reason(order: Order, change: Change) -> None:
+    cancels = change.status == "cancelled"
+    if change.cancel_reason and not cancels:
+        raise errors.Invalid(fields={"order.cancel_reason": ["goes with a cancellation only"]})
+    if cancels and order.status in {"preparing", "ready"} and not change.cancel_reason:
+        raise errors.Invalid(fields={"order.cancel_reason": ["is required to cancel what is being prepared"]})
+
+
+async def _rearm(session: AsyncSession, saga: Saga) -> None:
+    """Asking a stuck order again for what it is, is asking for one more try."""
+    if saga.state == "needs_attention":
+        state = "compensating" if saga.step == "release" else "running"
+        await store.set_step(session, saga.order_id, saga.step, state, due_at=clock.now() + CLAIM)
+
+
+async def _edit(session: AsyncSession, order: Order, edits: Mapping[str, str]) -> None:
+    changes = {name: text for name, text in edits.items() if getattr(order, name) != text}
+    if not changes:
+        return
+    if order.status in FINAL:
+        message = f"a {order.status} order is final"
+        raise errors.Conflict(message, code="ORDER_FINAL")
+    apply(order, changes)
+    principal, told = call.current().principal, ", ".join(sorted(changes))
+    await note(session, order.id, "edited", actor=principal.name, channel=_channel(principal), detail=told)
+
+
+def apply(order: Order, edits: Mapping[str, Any]) -> None:
+    """Put texts into an order."""
+    for name, text in edits.items():
+        setattr(order, name, text)
+    order.updated_at = clock.now()
+
+
+async def move(session: AsyncSession, order: Order, status: str, *, actor: str, channel: str, detail: str = "") -> None:
+    """Set an order's state, its lines with it, and tell the world."""
+    before, order.status, order.updated_at = order.status, status, clock.now()
+    await store.move_lines(session, order.id, _LINES[status])
+    await note(session, order.id, status, actor=actor, channel=channel, detail=detail)
+    row = await store.shown(session, order.id)
+    event = events_pb2.OrderStatusChanged(order=messages.order(row), from_status=messages.number("OrderStatus", before))
+    events.publish(session, event, subject=f"orders/{order.id}", audience=messages.audience(row))
+
+
+async def note(session: AsyncSession, order_id: UUID, kind: str, *, actor: str, channel: str, detail: str = "") -> None:
+    """Append to the order's timeline."""
+    told = {"type": kind, "actor": actor, "channel": channel, "detail": detail, "occurred_at": clock.now()}
+    await store.add_event(session, order_id, {"tenant_id": events.of(session).principal.tenant, **told})
+
+
+def _channel(principal: Principal) -> str:
+    return _CHANNELS.get(principal.kind, "system")

@@ -1,0 +1,142 @@
+"""The edge of orders."""
+
+from datetime import UTC
+from typing import Any, ClassVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from google.protobuf.descriptor import ServiceDescriptor
+from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.orders.v1 import orders_pb2
+
+from chassis import call, errors, idempotency, paging
+from chassis.db import Database
+from chassis.rpc import server
+from services.orders import messages, orders, saga, store
+from services.orders.models import Order, OrderEvent, Saga
+
+
+class OrdersRpc:
+    """Serves `switchyard.orders.v1.OrdersService`."""
+
+    service: ClassVar[ServiceDescriptor] = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
+
+    def __init__(self, database: Database, sagas: saga.Sagas, pager: paging.Pager) -> None:
+        self._database = database
+        self._sagas = sagas
+        self._pager = pager
+
+    async def PlaceOrder(self, request: orders_pb2.PlaceOrderRequest) -> orders_pb2.Order:
+        return await self._place(request, _wish(request, request.site_id))
+
+    async def PlaceKioskOrder(self, request: orders_pb2.PlaceKioskOrderRequest) -> orders_pb2.Order:
+        if request.catalog_id.lower() not in call.current().principal.sites:
+            raise errors.NotFound
+        return await self._place(request, _wish(request, request.catalog_id))
+
+    @server.transactional
+    async def ListOrders(
+        self, request: orders_pb2.ListOrdersRequest, session: AsyncSession
+    ) -> orders_pb2.ListOrdersResponse:
+        columns = {"placed_at": Order.placed_at, "id": Order.id}
+        page = self._pager.page(request, columns, default="-placed_at")
+        found = await session.execute(page.apply(store.SHOWN.where(*_filters(request))))
+        rows, next_cursor = page.cut(found.all())
+        shown = [messages.order(row._mapping) for row in rows]  # noqa: SLF001 - public, despite its name
+        return orders_pb2.ListOrdersResponse(orders=shown, next_cursor=next_cursor)
+
+    async def GetQueue(self, request: orders_pb2.GetQueueRequest) -> orders_pb2.Queue:
+        principal = call.current().principal
+        if not principal.may_see_site(UUID(request.site_id)):
+            raise errors.NotFound
+        rows = await self._database.read(store.QUEUE, principal.tenant, site_id=UUID(request.site_id))
+        return orders_pb2.Queue(site_id=request.site_id, orders=[messages.order(row) for row in rows])
+
+    async def GetOrder(self, request: orders_pb2.GetOrderRequest) -> orders_pb2.Order:
+        return await self._read(UUID(request.id))
+
+    async def UpdateOrder(self, request: orders_pb2.UpdateOrderRequest) -> orders_pb2.Order:
+        order_id = UUID(request.id)
+        async with self._database.transaction() as session:
+            await orders.update(session, order_id, _change(request))
+        await self._sagas.work(order_id)
+        return await self._read(order_id)
+
+    @server.transactional
+    async def ListOrderEvents(
+        self, request: orders_pb2.ListOrderEventsRequest, session: AsyncSession
+    ) -> orders_pb2.ListOrderEventsResponse:
+        await self._read(UUID(request.id))
+        page = self._pager.page(request, {"id": OrderEvent.sequence}, default="id")
+        select = sa.select(*_EVENT_COLUMNS).where(OrderEvent.order_id == UUID(request.id))
+        rows, next_cursor = page.cut((await session.execute(page.apply(select))).all())
+        return orders_pb2.ListOrderEventsResponse(events=map(messages.event, rows), next_cursor=next_cursor)
+
+    async def _place(
+        self, request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, wish: orders.Wish
+    ) -> orders_pb2.Order:
+        current = call.current()
+        current.fingerprint = idempotency.fingerprint(request)
+        async with self._database.transaction() as session:
+            order_id = await orders.accept(session, wish)
+        await self._sagas.work(order_id)
+        placed = await self._read(order_id)
+        if placed.rejection:
+            rows = await self._database.read(store.REFUSAL, current.principal.tenant, id=order_id)
+            raise saga.refusal(rows[0]["refusal"])
+        return placed
+
+    async def _read(self, order_id: UUID) -> orders_pb2.Order:
+        principal = call.current().principal
+        rows = await self._database.read(store.ONE, principal.tenant, id=order_id)
+        if not rows or not orders.visible(rows[0]["site_id"], rows[0]["placed_by"], principal):
+            raise errors.NotFound
+        return messages.order(rows[0])
+
+
+# Pages are ordered by a column named `id`.
+_EVENT_COLUMNS: list[Any] = [
+    OrderEvent.sequence.label("id"),
+    OrderEvent.type,
+    OrderEvent.actor,
+    OrderEvent.channel,
+    OrderEvent.detail,
+    OrderEvent.occurred_at,
+]
+
+
+def _wish(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, site_id: str) -> orders.Wish:
+    return orders.Wish(
+        site_id=UUID(site_id),
+        lines=list(request.lines),
+        id=UUID(request.id) if request.HasField("id") else None,
+        payment_method=messages.word("PaymentMethod", request.payment_method),
+        customer_name=request.customer_name,
+        notes=request.notes,
+    )
+
+
+def _change(request: orders_pb2.UpdateOrderRequest) -> orders.Change:
+    named = set(request.update_mask.paths)
+    status = messages.word("OrderStatus", request.order.status) if "status" in named else ""
+    if "status" in named and not status:
+        raise errors.Invalid(fields={"order.status": ["must be a state"]})
+    texts = {"customer_name": request.order.customer_name, "notes": request.order.notes}
+    edits = {name: text for name, text in texts.items() if name in named}
+    reason = request.order.cancel_reason if "cancel_reason" in named else ""
+    return orders.Change(status=status, cancel_reason=reason, edits=edits)
+
+
+def _filters(request: orders_pb2.ListOrdersRequest) -> list[Any]:
+    principal = call.current().principal
+    asked: list[tuple[bool, Any]] = [
+        (bool(principal.sites), Order.site_id.in_([UUID(site) for site in principal.sites])),
+        (principal.kind == "kiosk", Order.placed_by == principal.name),
+        (request.status != 0, Order.status == messages.word("OrderStatus", request.status)),
+        (request.HasField("site_id"), Order.site_id == (UUID(request.site_id) if request.site_id else None)),
+        (request.channel != 0, Order.channel == messages.word("Channel", request.channel)),
+        (request.HasField("date_from"), Order.placed_at >= request.date_from.ToDatetime(UTC)),
+        (request.HasField("date_to"), Order.placed_at < request.date_to.ToDatetime(UTC)),
+        (request.saga_state != 0, Saga.state == messages.word("SagaState", request.saga_state)),
+    ]
+    return [condition for applies, condition in asked if applies]

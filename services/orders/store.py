@@ -1,0 +1,185 @@
+"""The queries of orders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis import db
+from services.orders.models import Line, Order, OrderEvent, OrderNumber, Saga
+
+QUEUE_LENGTH_MAX = 500
+QUEUED_STATES = ("queued", "preparing", "ready")
+
+# Lines travel inside their order's row as one JSON text: one round trip, whichever way the row is read.
+_LINES = (
+    sa.select(
+        sa.cast(
+            sa.func.jsonb_agg(
+                postgresql.aggregate_order_by(
+                    sa.func.jsonb_build_object(
+                        *(sa.literal_column("'id'"), Line.id),
+                        *(sa.literal_column("'menu_item_id'"), Line.menu_item_id),
+                        *(sa.literal_column("'quantity'"), Line.quantity),
+                        *(sa.literal_column("'notes'"), Line.notes),
+                        *(sa.literal_column("'name'"), Line.name),
+                        *(sa.literal_column("'status'"), Line.status),
+                        *(sa.literal_column("'amount'"), Line.unit_amount),
+                        *(sa.literal_column("'currency'"), Line.currency),
+                    ),
+                    Line.position,
+                )
+            ),
+            sa.Text,
+        )
+    )
+    .where(Line.tenant_id == Order.tenant_id, Line.order_id == Order.id)
+    .scalar_subquery()
+    .label("lines")
+)
+SHOWN = sa.select(
+    *(column for column in Order.__table__.columns if column.name not in {"refusal", "fingerprint", "posted"}),
+    Saga.state.label("saga_state"),
+    _LINES,
+).join(Saga, (Saga.tenant_id == Order.tenant_id) & (Saga.order_id == Order.id))
+
+ONE = db.Query(SHOWN.where(Order.id == sa.bindparam("id")).limit(sa.literal_column("1")))
+QUEUE = db.Query(
+    SHOWN.where(
+        Order.site_id == sa.bindparam("site_id"),
+        Order.status.in_([sa.literal_column(f"'{state}'") for state in QUEUED_STATES]),
+    )
+    .order_by(Order.placed_at, Order.id)
+    .limit(sa.literal_column(str(QUEUE_LENGTH_MAX)))
+)
+
+STEP = db.Query(sa.select(Saga.step).where(Saga.order_id == sa.bindparam("order_id")).limit(sa.literal_column("1")))
+_RESERVED: list[Any] = [Order.site_id, Line.id, Line.menu_item_id, Line.quantity]
+RESERVED = db.Query(
+    sa.select(*_RESERVED)
+    .join(Line, (Line.tenant_id == Order.tenant_id) & (Line.order_id == Order.id))
+    .where(Order.id == sa.bindparam("id"))
+    .order_by(Line.position)
+    .limit(sa.literal_column("1000"))
+)
+REFUSAL = db.Query(
+    sa.select(sa.cast(Order.refusal, sa.Text).label("refusal"))
+    .where(Order.id == sa.bindparam("id"))
+    .limit(sa.literal_column("1"))
+)
+
+# A saga that was read before stays as it was read: what it said is still needed when it has been told what comes next.
+_UPDATE_SAGA = sa.update(Saga).execution_options(synchronize_session=False)
+_DUE = sa.text("SELECT tenant_id, order_id FROM due_sagas(:at, :most)")
+_STUCK = sa.text("SELECT stuck_sagas()")
+
+
+async def insert(session: AsyncSession, order: Mapping[str, object], lines: Sequence[Mapping[str, object]]) -> bool:
+    """Insert a draft with its lines; false when there is an order with this id already."""
+    statement = postgresql.insert(Order).values(order).on_conflict_do_nothing().returning(Order.id)
+    if await session.scalar(statement) is None:
+        return False
+    await session.execute(sa.insert(Line), list(lines))
+    return True
+
+
+async def insert_saga(session: AsyncSession, saga: Mapping[str, object]) -> None:
+    """Insert an order's saga."""
+    await session.execute(sa.insert(Saga).values(saga))
+
+
+async def find(session: AsyncSession, order_id: UUID) -> Order | None:
+    """An order."""
+    return await session.scalar(sa.select(Order).where(Order.id == order_id))
+
+
+async def lock(session: AsyncSession, order_id: UUID) -> Order | None:
+    """An order, held until the transaction ends."""
+    return await session.scalar(sa.select(Order).where(Order.id == order_id).with_for_update())
+
+
+async def saga_of(session: AsyncSession, order_id: UUID) -> Saga:
+    """An order's saga."""
+    return (await session.scalars(sa.select(Saga).where(Saga.order_id == order_id))).one()
+
+
+async def shown(session: AsyncSession, order_id: UUID) -> sa.RowMapping:
+    """An order as it is shown, within the transaction that changes it."""
+    await session.flush()
+    return (await session.execute(SHOWN.where(Order.id == order_id))).mappings().one()
+
+
+async def price(session: AsyncSession, order_id: UUID, prices: Iterable[Mapping[str, object]]) -> None:
+    """Keep what the lines were called and cost."""
+    statement = (
+        sa.update(Line.__table__)  # type: ignore[arg-type]
+        .where(Line.order_id == order_id, Line.id == sa.bindparam("line_id"))
+        .values(name=sa.bindparam("priced_name"), unit_amount=sa.bindparam("priced"), currency=sa.bindparam("money"))
+    )
+    await session.execute(statement, list(prices))
+
+
+async def move_lines(session: AsyncSession, order_id: UUID, status: str) -> None:
+    """Let the lines follow their order."""
+    await session.execute(sa.update(Line).where(Line.order_id == order_id).values(status=status))
+
+
+async def next_number(session: AsyncSession, tenant_id: UUID, site_id: UUID, day: date) -> int:
+    """The site's next number of the day; the counter is held until the transaction ends, so that no number is lost."""
+    row = {"tenant_id": tenant_id, "site_id": site_id, "day": day, "last": 1}
+    statement = (
+        postgresql.insert(OrderNumber)
+        .values(row)
+        .on_conflict_do_update(index_elements=["tenant_id", "site_id", "day"], set_={"last": OrderNumber.last + 1})
+        .returning(OrderNumber.last)
+    )
+    return (await session.execute(statement)).scalar_one()
+
+
+async def add_event(session: AsyncSession, order_id: UUID, entry: Mapping[str, object]) -> None:
+    """Append to the timeline of an order that is held by this transaction."""
+    told = sa.select(sa.func.coalesce(sa.func.max(OrderEvent.sequence), 0) + 1).where(OrderEvent.order_id == order_id)
+    row = {"order_id": order_id, "sequence": told.scalar_subquery(), **entry}
+    await session.execute(sa.insert(OrderEvent.__table__).values(row))  # type: ignore[arg-type]
+
+
+async def set_step(session: AsyncSession, order_id: UUID, step: str, state: str, **more: object) -> None:
+    """Say what the saga does next."""
+    values = {"step": step, "state": state, "tries": 1, "error": "", **more}
+    await session.execute(_UPDATE_SAGA.where(Saga.order_id == order_id).values(values))
+
+
+async def put_off(
+    session: AsyncSession, order_id: UUID, *, step: str, state: str | None, due_at: datetime, error: str
+) -> None:
+    """Try a step later; nothing happens when the saga has gone on meanwhile."""
+    values = {"due_at": due_at, "error": error} | ({"state": state} if state else {})
+    pending = Saga.state.in_(("running", "compensating"))
+    statement = _UPDATE_SAGA.where(Saga.order_id == order_id, Saga.step == step, pending).values(values)
+    await session.execute(statement)
+
+
+async def claim(session: AsyncSession, order_id: UUID, *, at: datetime, until: datetime) -> str | None:
+    """Take a due saga for oneself until a time: who asked for its step, or nothing when another was faster."""
+    statement = (
+        _UPDATE_SAGA.where(Saga.order_id == order_id, Saga.state.in_(("running", "compensating")), Saga.due_at <= at)
+        .values(due_at=until, tries=Saga.tries + 1)
+        .returning(Saga.actor)
+    )
+    return (await session.execute(statement)).scalar_one_or_none()
+
+
+async def due(session: AsyncSession, *, at: datetime, most: int) -> Sequence[tuple[UUID, UUID]]:
+    """Tenant and order of the sagas that are due, of all tenants, longest waiting first."""
+    rows = await session.execute(_DUE, {"at": at, "most": most})
+    return [(row.tenant_id, row.order_id) for row in rows]
+
+
+async def stuck(session: AsyncSession) -> int:
+    """How many sagas of all tenants need attention."""
+    count: int = (await session.execute(_STUCK)).scalar_one()
+    return count

@@ -1,0 +1,214 @@
+"""A shop: orders on real servers beside an inventory that does as it is told."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import grpc
+import grpc.aio
+import pytest_asyncio
+from grpc_status import rpc_status
+from switchyard.common.v1 import common_pb2
+from switchyard.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from switchyard.orders.v1 import orders_pb2, orders_pb2_grpc
+from uuid_utils.compat import uuid7
+
+from chassis import clock, errors
+from chassis.identity import Principal
+from chassis.service import Service
+from chassis.testing import Databases, Running, Serve, Tenant
+from services.orders.rpc import OrdersRpc
+from services.orders.saga import Sagas
+
+ACTIVE, POSTED, RELEASED = (
+    inventory_pb2.RESERVATION_STATE_ACTIVE,
+    inventory_pb2.RESERVATION_STATE_POSTED,
+    inventory_pb2.RESERVATION_STATE_RELEASED,
+)
+STAFF = {"orders.create", "orders.read", "orders.update"}
+MANAGER = STAFF | {"orders.override"}
+
+
+@dataclass
+class Fault:
+    """What a call answers instead; `after`: its effect takes place all the same."""
+
+    error: errors.Error
+    after: bool = False
+
+
+class Inventory(inventory_pb2_grpc.InventoryServiceServicer):
+    """An inventory with one number of pieces of everything. Faults are taken one a call."""
+
+    def __init__(self) -> None:
+        self.stock = 1_000_000
+        self.states: dict[str, Any] = {}
+        self.quantities: dict[str, int] = {}
+        self.calls: list[tuple[str, str]] = []
+        self.faults: dict[str, list[Fault]] = {}
+
+    def fail(self, method: str, error: errors.Error, *, times: int = 1, after: bool = False) -> None:
+        self.faults.setdefault(method, []).extend([Fault(error, after)] * times)
+
+    def said(self, order_id: str) -> list[str]:
+        return [method for method, about in self.calls if about == order_id]
+
+    async def Reserve(self, request: Any, context: Any) -> Any:
+        return await self._answer("Reserve", request.order_id, context, lambda: self._reserve(request))
+
+    async def PostReservation(self, request: Any, context: Any) -> Any:
+        return await self._answer("PostReservation", request.order_id, context, lambda: self._end(request, POSTED))
+
+    async def ReleaseReservation(self, request: Any, context: Any) -> Any:
+        return await self._answer("ReleaseReservation", request.order_id, context, lambda: self._end(request, RELEASED))
+
+    async def _answer(self, method: str, order_id: str, context: Any, effect: Callable[[], Any]) -> Any:
+        self.calls.append((method, order_id))
+        faults = self.faults.get(method)
+        fault = faults.pop(0) if faults else None
+        try:
+            if fault is not None and not fault.after:
+                raise fault.error
+            answer = effect()
+            if fault is not None:
+                raise fault.error
+        except errors.Error as error:
+            await context.abort_with_status(rpc_status.to_status(errors.to_status(error)))
+        return answer
+
+    def _reserve(self, request: Any) -> Any:
+        if request.order_id not in self.states:
+            wanted = sum(line.quantity for line in request.lines)
+            if wanted > self.stock:
+                raise errors.Conflict("not enough beans", code="INSUFFICIENT_STOCK", metadata={"item": "beans"})
+            self.stock -= wanted
+            self.quantities[request.order_id] = wanted
+            self.states[request.order_id] = ACTIVE
+        lines = [
+            inventory_pb2.PricedLine(
+                line_id=line.line_id,
+                menu_item_id=line.menu_item_id,
+                name="Flat white",
+                quantity=line.quantity,
+                unit_price=common_pb2.Money(amount=450, currency="USD"),
+            )
+            for line in request.lines
+        ]
+        return inventory_pb2.Reservation(
+            order_id=request.order_id, site_id=request.site_id, state=self.states[request.order_id], lines=lines
+        )
+
+    def _end(self, request: Any, wanted: Any) -> Any:
+        state = self.states.get(request.order_id)
+        if state != wanted and not (state == ACTIVE or (state is None and wanted == RELEASED)):
+            raise errors.InvalidTransition.between(str(state), str(wanted), [])
+        if state != wanted and wanted == RELEASED:
+            self.stock += self.quantities.pop(request.order_id, 0)
+        self.states[request.order_id] = wanted
+        return inventory_pb2.Reservation(order_id=request.order_id, state=wanted)
+
+
+@dataclass
+class Shop:
+    """One tenant's site, its people, and both services."""
+
+    running: Running
+    inventory: Inventory
+    tenant: Tenant
+    databases: Databases
+    sagas: Sagas
+    rpc: OrdersRpc
+    site: str = field(default_factory=lambda: str(uuid7()))
+    menu_item: str = field(default_factory=lambda: str(uuid7()))
+
+    def __post_init__(self) -> None:
+        self.staff = self.tenant.user(permissions=STAFF, roles=("staff",))
+        self.manager = self.tenant.user(permissions=MANAGER, roles=("manager",))
+        self.kiosk = self.tenant.kiosk(self.site)
+
+    def stub(self, principal: Principal | None = None, **told: str) -> Any:
+        return orders_pb2_grpc.OrdersServiceStub(self.running.channel(principal or self.staff, **told))
+
+    def wish(self, order_id: object = None, **more: Any) -> orders_pb2.PlaceOrderRequest:
+        lines = [orders_pb2.OrderLine(menu_item_id=self.menu_item, quantity=2)]
+        named = {"id": str(order_id)} if order_id else {}
+        return orders_pb2.PlaceOrderRequest(**{"site_id": self.site, "lines": lines, **named, **more})
+
+    def kiosk_wish(self, order_id: object = None, **more: Any) -> orders_pb2.PlaceKioskOrderRequest:
+        wish = self.wish(order_id)
+        named = {"id": wish.id} if order_id else {}
+        return orders_pb2.PlaceKioskOrderRequest(**{"catalog_id": self.site, "lines": wish.lines, **named, **more})
+
+    async def place(self, **more: Any) -> orders_pb2.Order:
+        placed: orders_pb2.Order = await self.stub().PlaceOrder(self.wish(**more))
+        return placed
+
+    async def get(self, order_id: object, principal: Principal | None = None) -> orders_pb2.Order:
+        found: orders_pb2.Order = await self.stub(principal).GetOrder(orders_pb2.GetOrderRequest(id=str(order_id)))
+        return found
+
+    async def patch(
+        self, order_id: str, principal: Principal | None = None, told: dict[str, str] | None = None, **fields: Any
+    ) -> orders_pb2.Order:
+        request = orders_pb2.UpdateOrderRequest(id=order_id, order=orders_pb2.Order(**fields))
+        request.update_mask.paths.extend(fields)
+        changed: orders_pb2.Order = await self.stub(principal, **(told or {})).UpdateOrder(request)
+        return changed
+
+    async def timeline(self, order_id: str) -> list[orders_pb2.OrderEvent]:
+        answer = await self.stub().ListOrderEvents(orders_pb2.ListOrderEventsRequest(id=order_id))
+        return list(answer.events)
+
+    async def resume_later(self, after: timedelta = timedelta(minutes=5)) -> None:
+        """What the resumer does when every claim has ended."""
+        with clock.shifted(after):
+            await self.sagas.resume()
+
+    async def rows(self, sql: str, *arguments: object) -> list[Any]:
+        """What a superuser sees."""
+        connection = await asyncpg.connect(self.databases.admin("orders"))
+        try:
+            found: list[Any] = await connection.fetch(sql, *arguments)
+            return found
+        finally:
+            await connection.close()
+
+    async def outbox(self, order_id: object) -> list[str]:
+        """The names of the events of an order, in order."""
+        sql = (
+            "SELECT subject FROM outbox WHERE tenant_id = $1 AND envelope LIKE $2 AND subject LIKE 'evt.%' ORDER BY seq"
+        )
+        rows = await self.rows(sql, self.tenant.id, f'%"subject":"orders/{order_id}"%')
+        return [row["subject"].rsplit(".", 1)[1] for row in rows]
+
+
+@pytest_asyncio.fixture
+async def inventory() -> AsyncIterator[tuple[Inventory, str]]:
+    """A served inventory and its address."""
+    server, fake = grpc.aio.server(), Inventory()
+    inventory_pb2_grpc.add_InventoryServiceServicer_to_server(fake, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield fake, f"127.0.0.1:{port}"
+    await server.stop(None)
+
+
+@pytest_asyncio.fixture
+async def shop(serve: Serve, databases: Databases, tenant: Tenant, inventory: tuple[Inventory, str]) -> Shop:
+    """A shop whose resumer only works when it is asked to."""
+    return await open_shop(serve, databases, tenant, inventory)
+
+
+async def open_shop(serve: Serve, databases: Databases, tenant: Tenant, inventory: tuple[Inventory, str]) -> Shop:
+    parts: dict[str, Any] = {}
+
+    def build(service: Service) -> None:
+        channel: Any = service.channel("inventory")
+        parts["sagas"] = Sagas(service.database, inventory_pb2_grpc.InventoryServiceStub(channel))
+        parts["rpc"] = OrdersRpc(service.database, parts["sagas"], service.pager())
+        service.serve(parts["rpc"])
+
+    running = await serve("orders", build, addresses={"inventory": inventory[1]})
+    return Shop(running, inventory[0], tenant, databases, **parts)
