@@ -1,0 +1,27 @@
+"""An auth process: `python -m services.auth`."""
+
+from chassis.service import Service
+from services.auth import passwords, tokens, work
+from services.auth.keys import RELOAD_S, Keyring
+from services.auth.rpc import AuthRpc
+from services.auth.settings import AuthSettings
+
+
+def build(service: Service) -> None:
+    """Wire the parts."""
+    settings = service.settings
+    assert isinstance(settings, AuthSettings)
+    keyring = Keyring(settings.auth_master_key.get_secret_value())
+    hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
+    uses = tokens.Uses()
+    own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
+    rpc = AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses, pager=service.pager())
+    service.serve(rpc)
+    service.background(own.start())
+    service.every(RELOAD_S, own.load_keys)
+    service.every(work.USES_EVERY_S, own.write_uses)
+    service.every(work.FORGET_EVERY_S, own.forget)
+
+
+if __name__ == "__main__":
+    Service("auth", AuthSettings.load()).run(build)

@@ -1,0 +1,120 @@
+"""The tables of auth, as far as its process may see them: the password hash is not among the columns."""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    """What the tables have in common."""
+
+    type_annotation_map: ClassVar = {
+        datetime: sa.DateTime(timezone=True),
+        list[UUID]: postgresql.ARRAY(sa.Uuid),
+    }
+
+
+class Account(Base):
+    """A person, whatever the tenant. Written by functions of the database only."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(postgresql.CITEXT)
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+
+
+class Membership(Base):
+    """A person in a tenant: the tenant's own name for them, and what they may do there. No sites: all of them."""
+
+    __tablename__ = "memberships"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "user_id"),)
+
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    name: Mapped[str]
+    role: Mapped[str]
+    site_ids: Mapped[list[UUID]]
+    status: Mapped[str]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Session(Base):
+    """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID]
+    life_s: Mapped[int]
+    device_id: Mapped[str]
+    address: Mapped[str]
+    user_agent: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    end_reason: Mapped[str | None]
+
+
+class RefreshToken(Base):
+    """A refresh token, as its hash. `parent` is the token it followed: a token has one successor."""
+
+    __tablename__ = "refresh_tokens"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    parent: Mapped[bytes | None]
+    session_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    spent_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """A token of one site's kiosk (`catalog`) or POS system (`store`), as its hash."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "id"),)
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    name: Mapped[str]
+    kind: Mapped[str]
+    site_id: Mapped[UUID]
+    hash: Mapped[bytes] = mapped_column(info={"sensitive": True})
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class SigningKey(Base):
+    """A key of the platform's. Generations count up, so that only one process can make the next one."""
+
+    __tablename__ = "signing_keys"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "generation"),)
+
+    tenant_id: Mapped[UUID]
+    generation: Mapped[int]
+    kid: Mapped[str]
+    sealed: Mapped[bytes] = mapped_column(info={"sensitive": True})
+    created_at: Mapped[datetime]
+
+
+class LoginFailures(Base):
+    """How often sign-in has failed for an account or from an address, each under a hash of its name."""
+
+    __tablename__ = "login_failures"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "key"),)
+
+    tenant_id: Mapped[UUID]
+    key: Mapped[bytes]
+    failures: Mapped[int]
+    last_at: Mapped[datetime]
+    blocked_until: Mapped[datetime]

@@ -1,0 +1,308 @@
+"""The queries of auth; no rules. What crosses tenants calls a function of the migration's, for one holder each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis.db import Query
+from chassis.identity import PLATFORM
+from services.auth import roles
+from services.auth.models import Account, ApiToken, LoginFailures, Membership, RefreshToken, Session, SigningKey
+
+# More tenants than anyone is a member of; the hot query wants a bound.
+TENANTS_MAX = 1000
+
+
+class Found(NamedTuple):
+    """An account as sign-in needs it."""
+
+    id: UUID
+    email: str
+    name: str
+    password_hash: str
+    operator: bool
+
+
+class Access(NamedTuple):
+    """What an account may do in one tenant."""
+
+    tenant_id: UUID
+    role: str
+    site_ids: list[UUID]
+
+
+# The hot path: a credential's standing in one round trip.
+
+_uuid = postgresql.UUID()
+_uuids = postgresql.ARRAY(postgresql.UUID())
+_standing = sa.func.standing_of_session(sa.bindparam("session", type_=_uuid)).table_valued(
+    sa.column("user_id", _uuid),
+    sa.column("expires_at", sa.DateTime(timezone=True)),
+    sa.column("operator", sa.Boolean),
+    sa.column("tenant_id", _uuid),
+    sa.column("role", sa.Text),
+    sa.column("site_ids", _uuids),
+)
+STANDING_OF_SESSION = Query(sa.select(*_standing.c).limit(sa.literal_column(str(TENANTS_MAX))))
+_token = sa.func.find_api_token(sa.bindparam("hash", type_=sa.LargeBinary)).table_valued(
+    sa.column("id", _uuid),
+    sa.column("tenant_id", _uuid),
+    sa.column("kind", sa.Text),
+    sa.column("site_id", _uuid),
+    sa.column("expires_at", sa.DateTime(timezone=True)),
+)
+API_TOKEN = Query(sa.select(*_token.c).limit(sa.literal_column("1")))
+
+
+# Persons.
+
+
+async def act_as(session: AsyncSession, user_id: UUID) -> None:
+    """Name the person whose sessions and account the transaction sees besides what its tenant sees."""
+    await session.execute(sa.text("SELECT set_config('app.user_id', :id, true)"), {"id": str(user_id)})
+
+
+async def find_account(session: AsyncSession, email: str) -> Found | None:
+    """The account of an e-mail address."""
+    found = (await session.execute(sa.text("SELECT * FROM find_account(:email)"), {"email": email})).one_or_none()
+    return Found(*found) if found else None
+
+
+async def open_account(session: AsyncSession, found: Found) -> UUID:
+    """Open an account unless the e-mail address has one; the id of the one it has then."""
+    statement = sa.text("SELECT open_account(:id, :email, :name, :password_hash, :operator)")
+    opened: UUID = (await session.execute(statement, found._asdict())).scalar_one()
+    return opened
+
+
+async def access_of(session: AsyncSession, user_id: UUID) -> Sequence[Access]:
+    """Where a person may act, oldest membership first."""
+    rows = await session.execute(sa.text("SELECT * FROM access_of(:id)"), {"id": user_id})
+    return [Access(*row) for row in rows]
+
+
+async def is_operator(session: AsyncSession, user_id: UUID) -> bool:
+    """Whether the account works for the platform."""
+    found: bool = (await session.execute(sa.text("SELECT is_operator(:id)"), {"id": user_id})).scalar_one()
+    return found
+
+
+async def account(session: AsyncSession, user_id: UUID) -> Account | None:
+    """An account that the transaction may see."""
+    return await session.get(Account, user_id)
+
+
+# Members of the transaction's tenant.
+
+
+async def membership(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> Membership | None:
+    """A person in a tenant."""
+    return await session.get(Membership, (tenant_id, user_id))
+
+
+def members() -> "sa.Select[Any]":
+    """All users of the tenant, as they are answered."""
+    columns: Any = sa.select(
+        Membership.user_id.label("id"),
+        Account.email.label("email"),
+        Membership.name,
+        Membership.role,
+        Membership.site_ids,
+        Membership.status,
+        Membership.version,
+        Membership.created_at,
+        Membership.updated_at,
+    )
+    joined: sa.Select[Any] = columns.join(Account, Account.id == Membership.user_id)
+    return joined
+
+
+async def member(session: AsyncSession, user_id: UUID) -> "sa.Row[Any] | None":
+    """One user of the tenant, as it is answered."""
+    found: sa.Row[Any] | None = (await session.execute(members().where(Membership.user_id == user_id))).one_or_none()
+    return found
+
+
+async def lock_with_admins(session: AsyncSession, user_id: UUID) -> Sequence[Membership]:
+    """A user and all active admins of the tenant, locked in the order of their ids until the transaction ends."""
+    admins = sa.and_(Membership.role == roles.ADMIN, Membership.status == "active")
+    statement = (
+        sa.select(Membership)
+        .where(sa.or_(Membership.user_id == user_id, admins))
+        .order_by(Membership.user_id)
+        .with_for_update()
+    )
+    return (await session.scalars(statement)).all()
+
+
+# Sessions and refresh tokens of the person the transaction has named.
+
+
+async def owner_of_refresh_token(session: AsyncSession, digest: bytes) -> UUID | None:
+    """Whose refresh token it is, spent or not."""
+    found: UUID | None = await session.scalar(sa.text("SELECT owner_of_refresh_token(:hash)"), {"hash": digest})
+    return found
+
+
+async def refresh_token(session: AsyncSession, digest: bytes) -> RefreshToken | None:
+    """A refresh token as it stands now."""
+    statement = sa.select(RefreshToken).where(RefreshToken.hash == digest)
+    return (await session.scalars(statement, execution_options={"populate_existing": True})).one_or_none()
+
+
+async def lock_session(session: AsyncSession, session_id: UUID) -> Session | None:
+    """A session, locked until the transaction ends: its refreshes take turns."""
+    return (await session.scalars(sa.select(Session).where(Session.id == session_id).with_for_update())).one_or_none()
+
+
+async def add_refresh_token(
+    session: AsyncSession, row: Session, digest: bytes, now: datetime, *, parent: bytes | None = None
+) -> None:
+    """Keep a refresh token's hash. The parent can have one successor only."""
+    values = {"hash": digest, "parent": parent, "session_id": row.id, "user_id": row.user_id, "created_at": now}
+    await session.execute(sa.insert(RefreshToken).values(values))
+
+
+async def spend(session: AsyncSession, digest: bytes, now: datetime) -> bool:
+    """Spend a refresh token; whether it was this call that did."""
+    statement = (
+        sa.update(RefreshToken)
+        .where(RefreshToken.hash == digest, RefreshToken.spent_at.is_(None))
+        .values(spent_at=now)
+        .returning(RefreshToken.session_id)
+    )
+    return (await session.execute(statement, execution_options={"synchronize_session": False})).first() is not None
+
+
+async def use(session: AsyncSession, session_id: UUID, now: datetime, *, at_most_s: int) -> datetime | None:
+    """Mark a live session used, which prolongs it up to an age of `at_most_s`; when it ends now."""
+    longest = Session.created_at + _seconds(at_most_s)
+    prolonged = sa.cast(now, sa.DateTime(timezone=True)) + _seconds(Session.life_s)
+    statement = (
+        sa.update(Session)
+        .where(Session.id == session_id, Session.ended_at.is_(None), Session.expires_at > now)
+        .values(
+            last_used_at=now,
+            expires_at=sa.func.least(longest, prolonged),
+        )
+        .returning(Session.expires_at)
+    )
+    ends: datetime | None = await session.scalar(statement, execution_options={"synchronize_session": False})
+    return ends
+
+
+def _seconds(count: object) -> sa.Function[Any]:
+    return sa.func.make_interval(0, 0, 0, 0, 0, 0, count)
+
+
+async def end_sessions(
+    session: AsyncSession, user_id: UUID, now: datetime, *, reason: str, only: UUID | None = None
+) -> Sequence[UUID]:
+    """End a person's live sessions, or only one of them; those that this call ended."""
+    statement = (
+        sa.update(Session)
+        .where(Session.user_id == user_id, Session.ended_at.is_(None))
+        .values(ended_at=now, end_reason=reason)
+        .returning(Session.id)
+    )
+    if only is not None:
+        statement = statement.where(Session.id == only)
+    return (await session.scalars(statement, execution_options={"synchronize_session": False})).all()
+
+
+async def forget_sessions(session: AsyncSession, before: datetime) -> None:
+    """Delete sessions that ended before a time, and their refresh tokens."""
+    await session.execute(sa.text("SELECT forget_sessions(:before)"), {"before": before})
+
+
+# API tokens.
+
+
+async def api_token(session: AsyncSession, token_id: UUID) -> ApiToken | None:
+    """A token of the tenant, locked."""
+    return (await session.scalars(sa.select(ApiToken).where(ApiToken.id == token_id).with_for_update())).one_or_none()
+
+
+async def note_uses(session: AsyncSession, used: dict[UUID, datetime]) -> None:
+    """Set when tokens were last used, where that is later than what is known."""
+    for token_id, at in sorted(used.items()):
+        later = sa.or_(ApiToken.last_used_at.is_(None), ApiToken.last_used_at < at)
+        statement = sa.update(ApiToken).where(ApiToken.id == token_id, later).values(last_used_at=at)
+        await session.execute(statement, execution_options={"synchronize_session": False})
+
+
+# Signing keys and failed sign-ins: rows of the platform.
+
+
+async def signing_keys(session: AsyncSession) -> Sequence[SigningKey]:
+    """All keys, newest first."""
+    return (await session.scalars(sa.select(SigningKey).order_by(SigningKey.generation.desc()))).all()
+
+
+async def add_signing_key(session: AsyncSession, *, generation: int, kid: str, sealed: bytes, now: datetime) -> None:
+    """Add the key of a generation unless another process has."""
+    values = {"tenant_id": PLATFORM, "generation": generation, "kid": kid, "sealed": sealed, "created_at": now}
+    await session.execute(postgresql.insert(SigningKey).values(values).on_conflict_do_nothing())
+
+
+async def drop_signing_keys(session: AsyncSession, *, before: int) -> None:
+    """Delete the keys of older generations."""
+    await session.execute(sa.delete(SigningKey).where(SigningKey.generation < before))
+
+
+_COUNT_ATTEMPT = sa.text("""
+    INSERT INTO login_failures AS f (tenant_id, key, failures, last_at, blocked_until)
+    VALUES (:platform, :key, 1, :now, :now)
+    ON CONFLICT (tenant_id, key) DO UPDATE SET
+        failures = CASE WHEN f.last_at < :forgotten THEN 1 ELSE f.failures + 1 END,
+        last_at = :now,
+        blocked_until = CASE
+            WHEN f.last_at < :forgotten OR f.failures + 1 < :free THEN :now
+            ELSE CAST(:now AS timestamptz)
+                + make_interval(secs => least(:delay_max_s, power(2, least(f.failures + 1 - :free, 30))))
+        END
+    WHERE f.blocked_until <= :now
+    RETURNING failures
+""").bindparams(
+    sa.bindparam("key", type_=sa.LargeBinary),
+    sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+    sa.bindparam("forgotten", type_=sa.DateTime(timezone=True)),
+    sa.bindparam("free", type_=sa.Integer),
+    sa.bindparam("delay_max_s", type_=sa.Float),
+)
+
+
+async def count_attempt(
+    session: AsyncSession, key: bytes, *, now: datetime, forgotten: datetime, free: int, delay_max_s: float
+) -> bool:
+    """Count an attempt as failed until it succeeds, in one statement; `False`: blocked, and not counted."""
+    values = {"now": now, "forgotten": forgotten, "free": free, "delay_max_s": delay_max_s}
+    counted = await session.execute(_COUNT_ATTEMPT, {"platform": PLATFORM, "key": key, **values})
+    return counted.first() is not None
+
+
+async def blocked_until(session: AsyncSession, key: bytes) -> datetime | None:
+    """Until when attempts are refused."""
+    found: datetime | None = await session.scalar(
+        sa.select(LoginFailures.blocked_until).where(LoginFailures.key == key)
+    )
+    return found
+
+
+async def forgive(session: AsyncSession, key: bytes, *, all_of_them: bool) -> None:
+    """Forget one counted attempt, or all of them."""
+    left = 0 if all_of_them else sa.func.greatest(LoginFailures.failures - 1, 0)
+    statement = sa.update(LoginFailures).where(LoginFailures.key == key).values(failures=left)
+    if all_of_them:
+        statement = statement.values(blocked_until=LoginFailures.last_at)
+    await session.execute(statement, execution_options={"synchronize_session": False})
+
+
+async def forget_failures(session: AsyncSession, before: datetime) -> None:
+    """Delete what was counted before a time."""
+    await session.execute(sa.delete(LoginFailures).where(LoginFailures.last_at < before))
