@@ -33,6 +33,7 @@ class Watched:
         self._serving: dict[str, list[str]] = {}
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._changed = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Follow the registry until cancelled."""
@@ -40,7 +41,7 @@ class Watched:
         while True:
             try:
                 async for reply in stub.Watch(registry_pb2.WatchRequest(), wait_for_ready=True):
-                    await self._take(reply)
+                    self._take(reply)
             except grpc.aio.AioRpcError as failure:
                 log.info("registry_watch_interrupted", error=failure.details())
             await asyncio.sleep(RETRY_S)
@@ -68,8 +69,10 @@ class Watched:
         """Close every channel."""
         for channel in (*self._channels.values(), self._registry):
             await channel.close()
+        for closing in tuple(self._closing):
+            closing.cancel()
 
-    async def _take(self, reply: registry_pb2.WatchResponse) -> None:
+    def _take(self, reply: registry_pb2.WatchResponse) -> None:
         if reply.snapshot:
             self._instances = {}
         for instance in reply.instances:
@@ -84,8 +87,11 @@ class Watched:
         self._serving = serving
         known = {instance.address for instance in self._instances.values()}
         for address in [address for address in self._channels if address not in known]:
-            # A call that is under way on the channel ends first.
-            await self._channels.pop(address).close(grace=client.DRAIN_S)
+            # A call that is under way on the channel ends first, and nobody waits for it: the next change may say where
+            # calls go now.
+            closing = asyncio.create_task(self._channels.pop(address).close(grace=client.DRAIN_S))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
         self._changed.set()
         self._changed.clear()
         if self._on_change is not None:

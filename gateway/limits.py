@@ -130,9 +130,7 @@ class Local:
 
     def judge(self, asked: Demand, now_us: float) -> Verdict:
         """Charge a call, if all its buckets have room."""
-        tats = [
-            max(self._tats.get(bucket.key, now_us), now_us) + _interval_us(bucket.rate) for bucket in asked.buckets
-        ]
+        tats = [max(self._tats.get(bucket.key, now_us), now_us) + _interval_us(bucket.rate) for bucket in asked.buckets]
         wait_us = max(
             tat - _interval_us(bucket.rate) * bucket.rate.burst - now_us
             for bucket, tat in zip(asked.buckets, tats, strict=True)
@@ -212,7 +210,7 @@ class Limiter:
     async def _ask(self, batch: Sequence[_Waiting]) -> bytes:
         """One round trip. The command is packed by hand from parts made before: the client's own way costs 70 µs."""
         if self._connection is None:
-            self._connection = await self._pool.get_connection()
+            self._connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         keys = sum(len(asked.buckets) for asked, _ in batch)
         # Each check has its number of buckets and two numbers for each of them.
         arguments = len(batch) + 2 * keys
