@@ -94,13 +94,24 @@ def demo(*, as_json: Annotated[bool, typer.Option("--json", help="For programs."
         up_command.show(filled, run_dir.known_secret("operator_password"))  # type: ignore[arg-type] # as it was written
 
 
-@app.command("service-credential")
-def credential(name: Annotated[str, typer.Argument(help="The service's name.")]) -> None:
-    """Print the credential by which another team's service proves its name."""
+@app.command("service-environment")
+def service_environment(name: Annotated[str, typer.Argument(help="The service's name.")]) -> None:
+    """Print, for a shell's `eval`, what another team's service needs to join the running system."""
     if not name.isidentifier() or not name.islower():
         message = "a service's name is lower-case letters, digits and underscores"
         raise typer.BadParameter(message)
-    sys.stdout.write(service_credential(root_secret(RunDir.from_environment()), name) + "\n")
+    run_dir = RunDir.from_environment()
+    state = run_dir.state()
+    if not state or not doctor_checks.is_running(run_dir):
+        sys.stderr.write("nothing runs here; start it with `switchyard up`\n")
+        raise typer.Exit(1)
+    told = {
+        "SWITCHYARD_NATS_URL": state["nats_url"],
+        "SWITCHYARD_REGISTRY_ADDRESS": state["registry_address"],
+        "SWITCHYARD_AUTH_ADDRESS": state["auth_address"],
+        "SWITCHYARD_SERVICE_CREDENTIAL": service_credential(root_secret(run_dir), name),
+    }
+    sys.stdout.write("".join(f"export {variable}='{value}'\n" for variable, value in told.items()))
 
 
 @app.command()

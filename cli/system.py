@@ -37,6 +37,7 @@ class System:
         self._log = LogStream(run_dir.logs_dir)
         self._lock: IO[str] | None = None
         self._servers: embedded.EmbeddedServers | None = None
+        self._nats_url = ""
         self._supervisor = Supervisor(self._log.take, self._write_state)
 
     async def start(self) -> None:
@@ -106,6 +107,7 @@ class System:
                 "valkey": lambda servers: servers.valkey_url,
             }
             urls |= {name: own[name](self._servers) for name in embedded_names}
+        self._nats_url = urls["nats"]
         self._write_state()
         return Backends(urls["postgres"], urls["nats"], urls["valkey"])
 
@@ -146,6 +148,9 @@ class System:
             {
                 "supervisor": {"pid": os.getpid(), "mark": processes.started_at(os.getpid())},
                 "url": self.layout.url,
+                "nats_url": self._nats_url,
+                "registry_address": f"127.0.0.1:{self.layout.grpc_ports['registry']}",
+                "auth_address": f"127.0.0.1:{self.layout.grpc_ports['auth']}",
                 "processes": state,
             }
         )

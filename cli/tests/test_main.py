@@ -47,15 +47,14 @@ class TestDoctor:
         assert "unset SWITCHYARD_NATS_URL" in shown.stdout
 
 
-class TestServiceCredential:
-    def test_is_the_same_each_time(self, tmp_path: Path) -> None:
-        first = switchyard(tmp_path, "service-credential", "loyalty")
+class TestServiceEnvironment:
+    def test_says_when_nothing_runs(self, tmp_path: Path) -> None:
+        shown = switchyard(tmp_path, "service-environment", "loyalty")
 
-        assert first.stdout == switchyard(tmp_path, "service-credential", "loyalty").stdout
-        assert first.stdout.startswith("svc_loyalty.")
+        assert (shown.returncode, shown.stdout) == (1, "")
 
     def test_a_bad_name_is_refused(self, tmp_path: Path) -> None:
-        assert switchyard(tmp_path, "service-credential", "a.b").returncode == 2
+        assert switchyard(tmp_path, "service-environment", "a.b").returncode == 2
 
 
 class TestDemo:
