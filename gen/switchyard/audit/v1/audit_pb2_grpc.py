@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AuditServiceStub:
-    """A tenant's audit trail.
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class AuditServiceStub:
 
 
 class AuditServiceServicer:
-    """A tenant's audit trail.
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own.
     """
 
     def Query(self, request, context):
@@ -104,7 +104,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService:
-    """A tenant's audit trail.
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AuditServiceStub:
-    """A tenant's audit trail."""
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class AuditServiceStub:
 
 @_typing.type_check_only
 class AuditServiceAsyncStub(AuditServiceStub):
-    """A tenant's audit trail."""
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Query: _aio.UnaryUnaryMultiCallable[_audit_pb2.QueryRequest, _audit_pb2.QueryResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class AuditServiceAsyncStub(AuditServiceStub):
     """Recompute the tenant's chain from its entries and say whether an entry was altered, removed or left out."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
-    """A tenant's audit trail."""
+    """A tenant's audit trail. Whoever acts without a tenant sees the platform's own."""
 
     @_abc_1.abstractmethod
     def Query(
