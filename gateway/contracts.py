@@ -8,10 +8,10 @@ A set that cannot be used raises `ContractError`, and no other service notices.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from buf.validate import validate_pb2
-from google.api import annotations_pb2, http_pb2
+from google.api import annotations_pb2, http_pb2  # type: ignore[import-untyped] # ships no types
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -22,6 +22,11 @@ DESCRIPTOR_SET_LEN_MAX: Final = 8 * 1024 * 1024
 # The verbs that a binding may name; `custom` is for methods that nobody calls here.
 VERBS: Final = ("get", "put", "post", "delete", "patch")
 
+# Extensions of options. Their stubs name no container, so they have no type here.
+_HTTP: Final[Any] = annotations_pb2.http
+_POLICY: Final[Any] = policy_pb2.policy
+_FIELD_POLICY: Final[Any] = policy_pb2.field
+_RULES: Final[Any] = validate_pb2.field
 _NO_FIELD_POLICY: Final = policy_pb2.FieldPolicy()
 _NO_RULES: Final = validate_pb2.FieldRules()
 # What protoc accepts as a name. Converters are compiled from these names, so nothing else may come in.
@@ -55,6 +60,8 @@ class Method:
     comment: str = field(repr=False)
     policy: policy_pb2.MethodPolicy = field(repr=False)
     bindings: tuple[Binding, ...]
+    input: Descriptor = field(repr=False)
+    output: Descriptor = field(repr=False)
     request: type[Message]
     response: type[Message]
     client_streaming: bool
@@ -100,17 +107,19 @@ class Contract:
                 yield self._method(method, options[method.full_name])
 
     def _method(self, method: MethodDescriptor, options: descriptor_pb2.MethodOptions) -> Method:
-        rule = options.Extensions[annotations_pb2.http]
-        bindings = tuple(_bindings(method.full_name, rule)) if options.HasExtension(annotations_pb2.http) else ()
-        if bindings and not options.HasExtension(policy_pb2.policy):
+        rule = options.Extensions[_HTTP]
+        bindings = tuple(_bindings(method.full_name, rule)) if options.HasExtension(_HTTP) else ()
+        if bindings and not options.HasExtension(_POLICY):
             raise ContractError(f"{method.full_name}: an HTTP binding without a policy")
         return Method(
             contract=self,
             path=f"/{method.containing_service.full_name}/{method.name}",
             name=method.name,
             comment=self.comments.get(method.full_name, ""),
-            policy=options.Extensions[policy_pb2.policy],
+            policy=options.Extensions[_POLICY],
             bindings=bindings,
+            input=method.input_type,
+            output=method.output_type,
             request=message_factory.GetMessageClass(method.input_type),
             response=message_factory.GetMessageClass(method.output_type),
             client_streaming=method.client_streaming,
@@ -230,10 +239,10 @@ class _Index:
         for at, each in enumerate(message.field):
             name = f"{full_name}.{_named(each.name)}"
             self._note(name, (*path, _FIELD, at))
-            if each.options.HasExtension(policy_pb2.field):
-                self.policies[name] = each.options.Extensions[policy_pb2.field]
-            if each.options.HasExtension(validate_pb2.field):
-                self.rules[name] = each.options.Extensions[validate_pb2.field]
+            if each.options.HasExtension(_FIELD_POLICY):
+                self.policies[name] = each.options.Extensions[_FIELD_POLICY]
+            if each.options.HasExtension(_RULES):
+                self.rules[name] = each.options.Extensions[_RULES]
         for at, nested in enumerate(message.nested_type):
             self._message(f"{full_name}.", (*path, _NESTED, at), nested)
         for at, enum in enumerate(message.enum_type):

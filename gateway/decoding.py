@@ -15,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from gateway import wellknown
 from gateway.contracts import Contract, reachable
-from gateway.fields import Decode, from_json, from_text, int_bounds, is_leaf, is_map
+from gateway.fields import Decode, from_json, from_text, int_bounds, is_leaf, is_map, message_of
 
 IMMUTABLE: Final = "cannot be changed"
 READ_ONLY: Final = "is read-only"
@@ -76,7 +76,7 @@ class Decoders:
         """The decoder of an element of a list or map, path without a last dot."""
         if found.message_type is None or is_leaf(found.message_type):
             return from_json(found)
-        return partial(self._call, self.need(found.message_type, mode))
+        return partial(self._call, self.need(message_of(found), mode))
 
     def _call(self, name: str, value: Any, path: str, reading: wellknown.Reading) -> Any:
         return self._scope[name](value, f"{path}.", reading)
@@ -150,18 +150,18 @@ class _Function:
         refuse = f"r.bad(at + {name!r}, {{}})"
         bounds = int_bounds(found)
         if is_map(found):
-            key, value = (found.message_type.fields_by_name[each] for each in ("key", "value"))
+            key, value = (message_of(found).fields_by_name[each] for each in ("key", "value"))
             convert = put(self._decoders.element(value, self._inner))
             yield "", f"{take} mapping(v, at + {name!r}, r, {put(from_text(key))}, {convert})"
         elif found.is_repeated and _is_message(found):
-            each = self._decoders.need(found.message_type, self._inner)
+            each = self._decoders.need(message_of(found), self._inner)
             yield "v.__class__ is list", f"{take} [{each}(x, f'{{at}}{name}.{{i}}.', r) for i, x in enumerate(v)]"
             yield "", refuse.format("'must be a list'")
         elif found.is_repeated:
             yield "", f"{take} many(v, at + {name!r}, r, {put(from_json(found))})"
         elif _is_message(found):
             mode = self._mode if self._is_merged(found) else self._inner
-            yield "", f"{take} {self._decoders.need(found.message_type, mode)}(v, at + '{name}.', r)"
+            yield "", f"{take} {self._decoders.need(message_of(found), mode)}(v, at + '{name}.', r)"
         elif found.type == FieldDescriptor.TYPE_STRING:
             yield "v.__class__ is str", f"{take} v"
             yield "", refuse.format("'must be a string'")
@@ -182,14 +182,14 @@ class _Function:
             yield f"    if len(n) > 1: r.bad(at + n[1], 'only one of {', '.join(names)} may be given')"
 
 
-def many(value: Any, path: str, reading: wellknown.Reading, convert: Decode) -> list[Any] | None:
+def many(value: Any, path: str, reading: wellknown.Reading, convert: Decode) -> Any:
     """The elements of a JSON array."""
     if value.__class__ is not list:
         return reading.bad(path, "must be a list")
     return [convert(each, f"{path}.{at}", reading) for at, each in enumerate(value)]
 
 
-def mapping(value: Any, path: str, reading: wellknown.Reading, key: Decode, convert: Decode) -> dict[Any, Any] | None:
+def mapping(value: Any, path: str, reading: wellknown.Reading, key: Decode, convert: Decode) -> Any:
     """The entries of a JSON object whose names are data."""
     if value.__class__ is not dict:
         return reading.bad(path, "must be an object")

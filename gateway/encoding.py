@@ -7,21 +7,20 @@ enums only when their value has a word. A `Tree` restricts a type to some of its
 import keyword
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Union
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-
 from gateway import wellknown
 from gateway.contracts import Contract, ContractError
-from gateway.fields import WRAPPERS, is_map
+from gateway.fields import WRAPPERS, enum_of, is_map, message_of
 
 # Distinct trims that are kept compiled for one contract; a trim is compiled in about a millisecond.
 TRIMS_MAX: Final = 256
 
 # What is shown of a message: None is all of it.
-Tree = Union[Mapping[str, "Tree"], None]
+Tree: TypeAlias = "Mapping[str, Tree] | None"
 Encode = Callable[[Message], Any]
 
 _WELL_KNOWN: Final[Mapping[str, str]] = {
@@ -36,6 +35,8 @@ _WELL_KNOWN: Final[Mapping[str, str]] = {
     "google.protobuf.FloatValue": "shortest({0}.value)",
     "google.protobuf.BytesValue": "base64_of({0}.value)",
 }
+
+
 class Encoders:
     """The encoders of one contract's messages."""
 
@@ -63,7 +64,7 @@ class Encoders:
         found = self._trimmed.get(key)
         if found is None:
             found = self._trimmed[key] = self._compile(message, tree, dict(self._whole))
-            if len(self._trimmed) > TRIMS_MAX:
+            while len(self._trimmed) > TRIMS_MAX:
                 self._trimmed.popitem(last=False)
         self._trimmed.move_to_end(key)
         return found
@@ -135,10 +136,11 @@ class _Writer:
         return [f"    if m.HasField({name!r}):", f"        d[{name!r}] = {value}"]
 
     def _words(self, found: FieldDescriptor) -> str:
-        name = f"words_{found.enum_type.full_name.replace('.', '_')}"
+        enum = enum_of(found)
+        name = f"words_{enum.full_name.replace('.', '_')}"
         if name not in self._scope:
-            words: dict[int, Any] = dict(wellknown.enum_words(found.enum_type))
-            self._scope[name] = {0: None} if found.enum_type.full_name == "google.protobuf.NullValue" else words
+            is_null = enum.full_name == "google.protobuf.NullValue"
+            self._scope[name] = {0: None} if is_null else wellknown.enum_words(enum)
         return name
 
     def _value(self, found: FieldDescriptor, below: Tree) -> str:
@@ -157,7 +159,7 @@ class _Writer:
         return f"list({read})" if one == "x" else f"[{one} for x in {read}]"
 
     def _map(self, found: FieldDescriptor, read: str, below: Tree) -> str:
-        key, value = (found.message_type.fields_by_name[name] for name in ("key", "value"))
+        key, value = (message_of(found).fields_by_name[name] for name in ("key", "value"))
         name = {FieldDescriptor.TYPE_STRING: "k", FieldDescriptor.TYPE_BOOL: "'true' if k else 'false'"}.get(
             key.type, "str(k)"
         )

@@ -51,9 +51,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "TOKEN_EXPIRED": Kind(HTTPStatus.UNAUTHORIZED, "Token expired", "the credential has expired"),
     "PERMISSION_DENIED": Kind(HTTPStatus.FORBIDDEN, "Permission denied", "permission denied"),
     "ALREADY_EXISTS": Kind(HTTPStatus.CONFLICT, "Already exists", "already exists"),
-    "CONFLICT": Kind(
-        HTTPStatus.CONFLICT, "Conflict", "the request conflicts with the current state", retryable=True
-    ),
+    "CONFLICT": Kind(HTTPStatus.CONFLICT, "Conflict", "the request conflicts with the current state", retryable=True),
     "FAILED_PRECONDITION": Kind(HTTPStatus.CONFLICT, "Failed precondition", "the current state does not allow it"),
     "STALE_VERSION": Kind(
         HTTPStatus.PRECONDITION_FAILED, "Stale version", "the resource has changed since it was read"
@@ -118,7 +116,7 @@ _REASON = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _SUBSCRIPT = re.compile(r'\["?([^\]"]*)"?\]')
 
 
-class Problem(Exception):  # noqa: N818 -- RFC 9457 calls it a problem
+class Problem(Exception):
     """An answer that is not a success. Raise it anywhere below `app.py`, which answers with it.
 
     `details` maps a field path to messages; `retry_after_s` is in seconds; `headers` are added to the answer.

@@ -10,8 +10,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway import rules, wellknown
 from gateway.contracts import Contract
 from gateway.decoding import Mode
-from gateway.fields import WRAPPERS, is_leaf, is_map
-from gateway.schemas import Shown, Use, scalar
+from gateway.fields import WRAPPERS, is_leaf, is_map, message_of, value_field
+from gateway.schemas import Use, scalar
 
 UUID: Final = "01980000-0000-7000-8000-000000000001"
 TIME: Final = "2026-11-21T09:30:00.000Z"
@@ -83,7 +83,7 @@ def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, depth: int
         except orjson.JSONDecodeError:
             return policy.example
     if is_map(field):
-        value = field.message_type.fields_by_name["value"]
+        value = value_field(field)
         return {_name(field): _one(contract, value, use, found.map.values, depth)}
     if field.is_repeated:
         count = max(1, found.repeated.min_items)
@@ -92,16 +92,14 @@ def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, depth: int
 
 
 def _name(field: FieldDescriptor) -> str:
-    key = field.message_type.fields_by_name["key"]
+    key = message_of(field).fields_by_name["key"]
     return {FieldDescriptor.TYPE_STRING: "key", FieldDescriptor.TYPE_BOOL: "true"}.get(key.type, "1")
 
 
-def _one(
-    contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules, depth: int
-) -> Any:
+def _one(contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules, depth: int) -> Any:
     message = field.message_type
     if message is not None and message.full_name in WRAPPERS:
-        return of_scalar(message.fields_by_name["value"], scalar(message.fields_by_name["value"], found))
+        return of_scalar(value_field(field), scalar(value_field(field), found))
     if message is not None and is_leaf(message):
         return _LEAVES[message.full_name.removeprefix("google.protobuf.")]
     if message is not None:
@@ -123,10 +121,10 @@ def of_scalar(field: FieldDescriptor, schema: rules.Schema) -> Any:
 
 
 def _number(field: FieldDescriptor, schema: rules.Schema) -> float:
-    low = max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
-    high = min(schema.get("maximum", wellknown.EXACT_MAX), schema.get("exclusiveMaximum", wellknown.EXACT_MAX + 1) - 1)
-    wanted = {"page_size": 25, "version": 1}.get(field.name, 1)
-    return max(low, min(high, wanted)) if low > 0 or high >= wanted else high
+    low: float = max(schema.get("minimum", 0), schema.get("exclusiveMinimum", -1) + 1)
+    high: float = min(schema.get("maximum", wellknown.EXACT_MAX), schema.get("exclusiveMaximum", 2**53) - 1)
+    wanted = 25 if field.name == "page_size" else 1
+    return high if high < low else max(low, min(high, wanted))
 
 
 def _string(field: FieldDescriptor, schema: rules.Schema) -> str:
@@ -145,6 +143,3 @@ def _string(field: FieldDescriptor, schema: rules.Schema) -> str:
         if all(re.search(pattern, fitted) for pattern in patterns):
             return fitted
     return text
-
-
-__all__ = ["DEPTH_MAX", "TIME", "UUID", "Shown", "of_field", "of_message", "of_scalar"]

@@ -45,6 +45,23 @@ _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,308})(\.[0-9]{1,64})?([eE][+-]?[0-9]{1,3})?")
 
 
+def message_of(found: FieldDescriptor) -> Descriptor:
+    """The type of a field that has a message type."""
+    assert found.message_type is not None
+    return found.message_type
+
+
+def enum_of(found: FieldDescriptor) -> EnumDescriptor:
+    """The type of a field that has an enum type."""
+    assert found.enum_type is not None
+    return found.enum_type
+
+
+def value_field(found: FieldDescriptor) -> FieldDescriptor:
+    """The field `value` of a map's entry or of a wrapper."""
+    return message_of(found).fields_by_name["value"]
+
+
 def is_leaf(message: Descriptor) -> bool:
     """Whether the type has a JSON form of its own."""
     return message.full_name in LEAVES
@@ -65,7 +82,7 @@ def from_json(found: FieldDescriptor) -> Decode:
     if found.message_type is not None and found.type != FieldDescriptor.TYPE_GROUP:
         return _leaf(found.message_type)
     if found.type == FieldDescriptor.TYPE_ENUM:
-        return _enum(found.enum_type)
+        return _enum(enum_of(found))
     bounds = int_bounds(found)
     if bounds is not None:
         low, high = bounds
@@ -79,7 +96,7 @@ def from_text(found: FieldDescriptor) -> Decode:
     """The decoder of text that stands for such a value: in the path, in the query, as a name in a map."""
     inner = found
     if found.message_type is not None and found.message_type.full_name in WRAPPERS:
-        inner = found.message_type.fields_by_name["value"]
+        inner = value_field(found)
     parse = _text_parser(inner)
     decode = from_json(found)
     return decode if parse is None else _parsed(parse, decode)

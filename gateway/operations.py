@@ -169,7 +169,7 @@ class Operation:
             return None
         if reader.body is None:
             without = frozenset(each.path for each in route.variables if "." not in each.path)
-            message = route.request.DESCRIPTOR
+            message = route.method.input
             schema = self._schemas.ref(self._contract, message, reader.mode, without=without)
             example: Any = examples.of_message(self._contract, message, reader.mode, without=without)
             name = schema["$ref"].rpartition("/")[2]
@@ -212,7 +212,7 @@ class Operation:
 
     def _payload(self) -> tuple[Schema, Any]:
         """The schema and an example of what `data` holds, or of the whole answer of an alias."""
-        transcoder, response = self._transcoder, self._route.response.DESCRIPTOR
+        transcoder, response = self._transcoder, self._route.method.output
         part = transcoder.payload_field or (None if self._route.is_alias else transcoder.items)
         if part is None:
             schema = self._answer(response)

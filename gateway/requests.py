@@ -9,10 +9,10 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from gateway import errors, trims, wellknown
+from gateway import errors, wellknown
 from gateway.contracts import Binding, Contract, ContractError, Method
 from gateway.decoding import Decoders, Mode
-from gateway.fields import Decode, from_text, is_leaf, is_map
+from gateway.fields import Decode, from_text, is_leaf, is_map, message_of
 
 # Dots in the name of a query parameter; deeper filters are a body.
 QUERY_DEPTH_MAX: Final = 3
@@ -46,7 +46,7 @@ class RequestReader:
 
     def __init__(self, method: Method, binding: Binding, params: tuple[str, ...], decoders: Decoders) -> None:
         self._make = method.request
-        self._descriptor = method.request.DESCRIPTOR
+        self._descriptor = method.input
         self._contract: Contract = method.contract
         self.params = {path: _parameter(self._descriptor, path) for path in params}
         self.query = {each.path: each for each in self._query(binding)}
@@ -59,11 +59,10 @@ class RequestReader:
         self, params: Mapping[str, str], query: Mapping[str, list[str]], body: bytes, reading: wellknown.Reading
     ) -> Message | None:
         """The message, or None when `reading` has errors."""
-        message = self._make()
-        if self._read_body is not None:
-            message = self._read_body(body, reading)
-            if message is None:
-                message = self._make()
+        message = self._read_body(body, reading) if self._read_body is not None else None
+        if message is None:
+            # After an error in the body too: the parameters are read all the same, for their own errors.
+            message = self._make()
         for path, text in params.items():
             self.params[path].read(message, [text], reading)
         for path, texts in query.items():
@@ -117,7 +116,7 @@ class RequestReader:
         name, mode = field.name, self.mode
         replaced = [
             each.name
-            for each in field.message_type.fields
+            for each in message_of(field).fields
             if not self._contract.policy_of(each).output_only and not self._contract.policy_of(each).immutable
         ]
 
@@ -129,7 +128,8 @@ class RequestReader:
                 return self._make(**{name: value})
             paths = reading.mask if mode is Mode.PATCH else replaced
             if not paths:
-                return reading.bad("body", "nothing to change")
+                reading.bad("body", "nothing to change")
+                return None
             return self._make(**{name: value, MASK: {"paths": paths}})
 
         return read

@@ -4,8 +4,9 @@ A table is immutable. When the registry's set of contracts changes, a new one is
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -17,6 +18,8 @@ from gateway.transcode import Codecs, Transcoder
 
 # Bindings outside answer with the bare message: other front ends call them already.
 BASE_PATH: Final = "/api/v1"
+# Contracts whose routes are kept compiled: more than a registry of ours holds.
+CONTRACTS_MAX: Final = 256
 # No path of ours has more than ten; it bounds the search.
 SEGMENTS_MAX: Final = 32
 
@@ -157,19 +160,36 @@ class _Node:
 class RouteTable:
     """The routes of all live contracts."""
 
-    def __init__(self, routes: tuple[Route, ...], clashes: tuple[Clash, ...], roots: dict[str, _Node]) -> None:
+    def __init__(
+        self,
+        routes: tuple[Route, ...],
+        clashes: tuple[Clash, ...],
+        refused: Mapping[str, str],
+        roots: dict[str, _Node],
+    ) -> None:
         self.routes = routes
         self.clashes = clashes
+        self.refused = refused
         self._roots = roots
 
     @classmethod
     def of(cls, contracts: Iterable[Contract]) -> "RouteTable":
-        """Build the table. Of two bindings with one verb and shape the first stays; `clashes` reports the other."""
+        """Build the table.
+
+        Of two bindings with one verb and shape the first stays; `clashes` reports the other. A contract that cannot
+        be served is left out as a whole; `refused` says why, by service.
+        """
         roots: dict[str, _Node] = {"": _Node()}
         kept: list[Route] = []
         clashes: list[Clash] = []
+        refused: dict[str, str] = {}
         for contract in contracts:
-            for route in routes_of(contract):
+            try:
+                found = routes_of(contract)
+            except ContractError as error:
+                refused[contract.service] = str(error)
+                continue
+            for route in found:
                 node = roots.setdefault(route.action, _Node())
                 for segment in route.segments:
                     node = node.child(segment)
@@ -178,7 +198,7 @@ class RouteTable:
                     kept.append(route)
                 else:
                     clashes.append(Clash(route, owner))
-        return cls(tuple(kept), tuple(clashes), roots)
+        return cls(tuple(kept), tuple(clashes), refused, roots)
 
     def match(self, verb: str, path: str) -> Matched | MethodNotAllowed | None:
         """Find the route of a path as it was sent, percent-encoded and without its query.
@@ -210,28 +230,24 @@ class RouteTable:
         return Matched(route, _params(route, segments, raw))
 
 
-def routes_of(contract: Contract) -> Iterator[Route]:
-    """The routes of one contract. Raises `ContractError` for a template or a message that cannot be served."""
+@lru_cache(maxsize=CONTRACTS_MAX)
+def routes_of(contract: Contract) -> tuple[Route, ...]:
+    """The routes of one contract, compiled once. Raises `ContractError` for what cannot be served."""
     codecs = Codecs(contract)
-    for method in contract.methods:
-        for binding in method.bindings:
-            segments, variables, action = parse(binding.template)
-            yield Route(
-                contract=contract,
-                method=method,
-                binding=binding,
-                variables=variables,
-                segments=segments,
-                action=action,
-                transcoder=Transcoder(
-                    method,
-                    binding,
-                    codecs,
-                    params=tuple(each.path for each in variables),
-                    is_alias=not binding.template.startswith(f"{BASE_PATH}/"),
-                    canonical=_canonical(method),
-                ),
-            )
+    return tuple(_route(method, binding, codecs) for method in contract.methods for binding in method.bindings)
+
+
+def _route(method: Method, binding: Binding, codecs: Codecs) -> Route:
+    segments, variables, action = parse(binding.template)
+    transcoder = Transcoder(
+        method,
+        binding,
+        codecs,
+        params=tuple(each.path for each in variables),
+        is_alias=not binding.template.startswith(f"{BASE_PATH}/"),
+        canonical=_canonical(method),
+    )
+    return Route(method.contract, method, binding, variables, segments, action, transcoder)
 
 
 def parse(template: str) -> tuple[tuple[str, ...], tuple[Variable, ...], str]:

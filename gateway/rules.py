@@ -52,7 +52,7 @@ def keywords(rules: validate_pb2.FieldRules, words: Mapping[int, str] | None = N
     inner = getattr(rules, kind)
     if kind in _NUMBERS:
         return _number(inner)
-    translate: Callable[[Any], Schema] | None = {"string": _string, "repeated": _repeated, "map": _map}.get(kind)
+    translate = _BY_KIND.get(kind)
     if translate is not None:
         return translate(inner)
     if kind == "enum" and words is not None:
@@ -171,3 +171,6 @@ def _map(rules: validate_pb2.MapRules) -> Schema:
     if names:
         schema["propertyNames"] = names
     return schema
+
+
+_BY_KIND: Final[Mapping[str, Callable[[Any], Schema]]] = {"string": _string, "repeated": _repeated, "map": _map}

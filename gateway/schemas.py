@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway import rules, wellknown
 from gateway.contracts import Contract
 from gateway.decoding import Mode
-from gateway.fields import WRAPPERS, int_bounds, is_leaf, is_map
+from gateway.fields import WRAPPERS, enum_of, int_bounds, is_leaf, is_map, value_field
 from gateway.rules import Schema
 
 
@@ -71,18 +71,18 @@ class Schemas:
         self, contract: Contract, message: Descriptor, use: Use, *, without: frozenset[str] = frozenset()
     ) -> Schema:
         """A reference to the schema of a type; one content has one name, whichever contract brings it."""
-        key = _Key(_content(contract, message), use, without)
+        key = _Key(_content(message), use, without)
         name = self._names.get(key)
         if name is None:
-            name = self._names[key] = self._free_name(contract, message, use)
+            name = self._names[key] = self._free_name(contract.service, message, use)
             self.components[name] = {}
             self.components[name] = self._message(contract, message, use, without)
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def _free_name(self, contract: Contract, message: Descriptor, use: Use) -> str:
+    def _free_name(self, service: str, message: Descriptor, use: Use) -> str:
         short = message.full_name.removeprefix(f"{message.file.package}.").replace(".", "")
-        service = contract.service.replace("-", " ").title().replace(" ", "")
-        for name in (short, f"{service}{short}", message.full_name):
+        prefix = service.replace("-", " ").title().replace(" ", "")
+        for name in (short, f"{prefix}{short}", message.full_name):
             if f"{name}{_SUFFIXES[use]}" not in self.components:
                 return f"{name}{_SUFFIXES[use]}"
         return f"{message.full_name}{_SUFFIXES[use]}.{len(self.components)}"
@@ -146,7 +146,7 @@ class Schemas:
         found = contract.rules_of(field)
         inward = isinstance(use, Mode)
         if is_map(field):
-            value = field.message_type.fields_by_name["value"]
+            value = value_field(field)
             element = self._one(contract, value, use, found.map.values if inward else None)
             base: Schema = {"type": "object", "additionalProperties": element}
         elif field.is_repeated:
@@ -164,7 +164,7 @@ class Schemas:
         if message is None:
             return scalar(field, found)
         if message.full_name in WRAPPERS:
-            return scalar(message.fields_by_name["value"], found)
+            return scalar(value_field(field), found)
         if is_leaf(message):
             return dict(_FREE[message.full_name.removeprefix("google.protobuf.")])
         merged = use is Mode.PATCH and not field.is_repeated
@@ -175,10 +175,10 @@ class Schemas:
 def scalar(field: FieldDescriptor, found: validate_pb2.FieldRules | None = None) -> Schema:
     """The schema of a scalar or enum, with the rules for it."""
     if field.type == FieldDescriptor.TYPE_ENUM:
-        words = wellknown.enum_words(field.enum_type)
-        if field.enum_type.full_name == "google.protobuf.NullValue":
+        words = wellknown.enum_words(enum_of(field))
+        if enum_of(field).full_name == "google.protobuf.NullValue":
             return {"type": "null"}
-        return {"type": "string", "enum": list(wellknown.enum_names(field.enum_type))} | (
+        return {"type": "string", "enum": list(wellknown.enum_names(enum_of(field)))} | (
             rules.keywords(found, words) if found is not None else {}
         )
     bounds = int_bounds(field)
@@ -202,7 +202,7 @@ def is_value(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.full_name == "google.protobuf.Value"
 
 
-def _content(contract: Contract, message: Descriptor) -> bytes:
+def _content(message: Descriptor) -> bytes:
     copied = descriptor_pb2.DescriptorProto()
     message.CopyToProto(copied)
     return message.full_name.encode() + copied.SerializeToString(deterministic=True)

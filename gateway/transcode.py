@@ -39,8 +39,11 @@ class Codecs:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A decoded request. `params` are its path parameters; `guarded` maps each field it sets that needs a permission
-    of its own to that permission."""
+    """A decoded request.
+
+    `params` are its path parameters; `guarded` maps each field it sets that needs a permission of its own to that
+    permission.
+    """
 
     message: Message
     params: Mapping[str, str]
@@ -84,12 +87,12 @@ class Transcoder:
         self.method = method
         self.binding = binding
         self.is_alias = is_alias
-        self.response = method.response.DESCRIPTOR
+        self.response = method.output
         self.reader = RequestReader(method, binding, params, codecs.decoders)
         self.items = list_field(self.response) if not binding.response_body else None
         self.payload_field = _payload_field(self.response, binding)
         self.item = _item(self.response, self.items or self.payload_field)
-        own = {each.name for each in method.request.DESCRIPTOR.fields}
+        own = {each.name for each in method.input.fields}
         trims_it = binding.verb == "GET" and self.item is not None
         self.takes_fields = trims_it and "fields" not in own
         self.takes_view = (

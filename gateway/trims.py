@@ -10,7 +10,7 @@ from switchyard.options.v1 import policy_pb2
 from gateway import wellknown
 from gateway.contracts import Contract, reachable
 from gateway.encoding import Tree
-from gateway.fields import is_leaf, is_map
+from gateway.fields import is_leaf, is_map, value_field
 
 VIEWS: Final = {
     "minimal": policy_pb2.VIEW_MINIMAL,
@@ -114,9 +114,7 @@ def _filtered(
     for field in message.fields:
         if (shown is not None and field.name not in shown) or not keep(field):
             continue
-        below = field.message_type
-        if below is not None and is_map(field):
-            below = below.fields_by_name["value"].message_type
+        below = value_field(field).message_type if is_map(field) else field.message_type
         inner = None if shown is None else shown[field.name]
         if below is None or is_leaf(below):
             found[field.name] = None
