@@ -1,0 +1,69 @@
+"""The queries of audit."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from chassis import db
+from services.audit.models import Entry, Head
+
+SHOWN: list[Any] = [Entry.event, Entry.hash, Entry.occurred_at, Entry.id]
+ONE = db.Query(sa.select(*SHOWN).where(Entry.id == sa.bindparam("id")).limit(sa.literal_column("1")))
+
+# The numbers between one that a service gave and the next that arrived; all begin at 1.
+_GAPS = sa.text("""
+    SELECT service, before + 1 AS first, service_sequence - 1 AS last FROM (
+        SELECT service, service_sequence,
+               lag(service_sequence, 1, 0::bigint) OVER (PARTITION BY service ORDER BY service_sequence) AS before
+        FROM entries WHERE service_sequence > 0 AND position <= :head
+    ) numbered WHERE service_sequence > before + 1 ORDER BY service, service_sequence LIMIT :most
+""")
+
+
+async def lock_head(session: AsyncSession, tenant_id: UUID, origin: bytes) -> Head:
+    """The head of a tenant's chain, held until the transaction ends; `origin` is what the first entry follows."""
+    first = {"tenant_id": tenant_id, "position": 0, "hash": origin}
+    await session.execute(postgresql.insert(Head).values(first).on_conflict_do_nothing())
+    return (await session.scalars(sa.select(Head).with_for_update())).one()
+
+
+async def head(session: AsyncSession) -> Head | None:
+    """The head of the tenant's chain."""
+    return await session.scalar(sa.select(Head))
+
+
+async def known(session: AsyncSession, ids: Iterable[UUID]) -> set[UUID]:
+    """Which of these events are in the chain."""
+    return set(await session.scalars(sa.select(Entry.id).where(Entry.id.in_(list(ids)))))
+
+
+async def append(session: AsyncSession, entries: Sequence[Mapping[str, object]], *, after: int) -> None:
+    """Append entries and move the head from `after` to the last of them."""
+    await session.execute(sa.insert(Entry.__table__), list(entries))  # type: ignore[arg-type]
+    last = entries[-1]
+    moved = {"position": last["position"], "hash": last["hash"]}
+    moving = sa.update(Head).where(Head.position == after).values(moved).returning(Head.position)
+    (await session.execute(moving.execution_options(synchronize_session=False))).one()
+
+
+async def chunk(session: AsyncSession, *, after: int, until: int, size: int) -> Sequence[sa.RowMapping]:
+    """The entries behind a position, in order, as they stand in the table."""
+    beyond = sa.select(Entry.__table__).where(Entry.position > after, Entry.position <= until)
+    return (await session.execute(beyond.order_by(Entry.position).limit(size))).mappings().all()
+
+
+async def gaps(session: AsyncSession, *, head: int, most: int) -> Sequence[tuple[str, int, int]]:
+    """Runs of numbers that never arrived, as service, first and last."""
+    rows = await session.execute(_GAPS, {"head": head, "most": most})
+    return [(row.service, row.first, row.last) for row in rows]
+
+
+async def arrived(session: AsyncSession, numbers: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which of these services' numbers are in the chain by now."""
+    named = sa.tuple_(Entry.service, Entry.service_sequence)
+    rows = await session.execute(sa.select(Entry.service, Entry.service_sequence).where(named.in_(numbers)))
+    return {(row.service, row.service_sequence) for row in rows}
