@@ -1,8 +1,8 @@
-"""Where calls go: the instances of every service, followed from the registry, and the one place that knows the transport.
+"""Where calls go: the instances of all services, followed from the registry; the one place that knows the transport.
 
-An instance is chosen by the power of two choices over the calls that it has under way; one that fails again and again is
-left alone for a while. Calls are tried again only where that is harmless, and only within a budget, so that a service in
-trouble is not buried under retries.
+An instance is chosen by the power of two choices over the calls that it has under way; one that fails again and again
+is left alone for a while. Calls are tried again only where that is harmless, and only within a budget, so that a
+service in trouble is not buried under retries.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 from chassis import directory
 from chassis.rpc import client
 from gateway.contracts import Contract, ContractError
+from gateway.errors import Problem, from_rpc
 from gateway.routes import RouteTable
 
 TRIES: Final = 3
@@ -198,6 +199,12 @@ class Backends:
             except grpc.aio.AioRpcError as failure:
                 if not self._may_retry(chosen, candidates, failure, attempt, began, idempotent=idempotent):
                     raise
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled us: the instance was given up, and its channel closed under the call.
+                raise Unreachable from None
             finally:
                 chosen.under_way -= 1
             tried = chosen
@@ -317,6 +324,14 @@ class Backends:
                 log.error("contract_refused", service=told.service, address=told.address, why=str(refusal))  # noqa: TRY400 -- the reason is the message
                 self._contracts[digest] = None
         return self._contracts[digest]
+
+
+def problem(failure: grpc.aio.AioRpcError, *, body: str = "") -> Problem:
+    """The problem of a failed call; `body` is the body selector of its binding."""
+    trailing = failure.trailing_metadata() or ()
+    packed = next((value for name, value in trailing if name == "grpc-status-details-bin"), None)
+    number: int = failure.code().value[0]
+    return from_rpc(number, failure.details() or "", packed if isinstance(packed, bytes) else None, body=body)
 
 
 def _table(contracts: Sequence[Contract]) -> tuple[RouteTable, list[str]]:

@@ -18,7 +18,8 @@ from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc, events_pb2
 from chassis import clock, errors, events
 from chassis.identity import Principal, Verifier
 from chassis.rpc import client, metadata
-from gateway.errors import Problem, from_rpc
+from gateway.backends import problem
+from gateway.errors import Problem
 from gateway.limits import Demand
 
 DEADLINE_S: Final = 5.0
@@ -61,7 +62,7 @@ class Pass:
         self.credential_ends_at = credential_ends_at
         self.told = (metadata.PASS, token)
         # What its calls are charged to, by rate class; filled by who charges.
-        self.demands: dict[int, Demand] = {}
+        self.demands: dict[str, Demand] = {}
         self.marks = frozenset(_marks(principal))
 
 
@@ -126,14 +127,6 @@ class Auth:
     async def close(self) -> None:
         """Close the connection."""
         await self._channel.close()
-
-
-def problem(failure: grpc.aio.AioRpcError) -> Problem:
-    """The problem of a failed call."""
-    trailing = failure.trailing_metadata() or ()
-    packed = next((value for name, value in trailing if name == "grpc-status-details-bin"), None)
-    number: int = failure.code().value[0]
-    return from_rpc(number, failure.details() or "", packed if isinstance(packed, bytes) else None)
 
 
 class Passes:

@@ -1,0 +1,66 @@
+"""Bodies: JSON, of a bounded size, within a bounded time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from gateway.errors import Problem
+from gateway.headers import Head
+
+BODY_LEN_MAX: Final = 1024 * 1024
+# A declared length up to this is read and thrown away, so that the client hears the answer; beyond it, or when nobody
+# knows how much is to come, the connection is closed.
+DISCARDED_LEN_MAX: Final = 8 * BODY_LEN_MAX
+DEADLINE_S: Final = 30.0
+
+_JSON: Final = frozenset({b"application/json", b"application/merge-patch+json"})
+_CLOSE: Final = {"connection": "close"}
+
+
+def check(head: Head, *, takes_body: bool) -> None:
+    """Judge a body by its headers. Raises `Problem`."""
+    if not head.has_body:
+        return
+    declared = head.told.get(b"content-length", b"")
+    # The server has refused what is not a number.
+    if declared and int(declared) > BODY_LEN_MAX:
+        raise Problem("BODY_TOO_LARGE", headers=_CLOSE if int(declared) > DISCARDED_LEN_MAX else None)
+    if not takes_body:
+        return
+    media_type = head.told.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if media_type not in _JSON:
+        raise Problem("UNSUPPORTED_MEDIA_TYPE")
+    if head.told.get(b"content-encoding", b"identity") != b"identity":
+        raise Problem("UNSUPPORTED_MEDIA_TYPE", "the body must not be compressed")
+
+
+async def read(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> bytes:
+    """The whole body. Raises `Problem`."""
+    message = await _next(receive)
+    body: bytes = message["body"]
+    _bound(body)
+    if not message["more_body"]:
+        return body
+    parts = bytearray(body)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while message["more_body"]:
+                message = await _next(receive)
+                parts += message["body"]
+                _bound(parts)
+    except TimeoutError:
+        raise Problem("DEADLINE_EXCEEDED", "the body took too long", headers=_CLOSE) from None
+    return bytes(parts)
+
+
+async def _next(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> MutableMapping[str, Any]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        # Nobody reads the answer.
+        raise Problem("UNAVAILABLE")
+    return message
+
+
+def _bound(body: bytes | bytearray) -> None:
+    if len(body) > BODY_LEN_MAX:
+        raise Problem("BODY_TOO_LARGE", headers=_CLOSE)

@@ -1,0 +1,140 @@
+"""What is known of a route before any request, and what its calls are charged to."""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final
+
+from switchyard.options.v1 import policy_pb2
+
+from gateway.limits import Bucket, Demand, demand
+from gateway.passes import Pass
+from gateway.routes import Route
+from gateway.settings import Settings
+
+# Demands of addresses that are kept ready.
+ADDRESSES_MAX: Final = 10_000
+# Ends of IPv6 addresses are changed at will within one customer's network.
+IPV6_PREFIX: Final = 64
+
+_READS: Final = frozenset({"GET", "HEAD"})
+_CLASSES: Final[Mapping[int, str]] = {
+    policy_pb2.RATE_CLASS_READ: "read",
+    policy_pb2.RATE_CLASS_WRITE: "write",
+    policy_pb2.RATE_CLASS_LOGIN: "login",
+    policy_pb2.RATE_CLASS_PAYMENT: "payment",
+    policy_pb2.RATE_CLASS_ADMIN: "admin",
+}
+
+
+class Operation:
+    """One route's rules, read out of its contract."""
+
+    __slots__ = (
+        "_labels",
+        "_template",
+        "body",
+        "cache_control",
+        "cache_s",
+        "changes",
+        "goes_last",
+        "idempotent",
+        "parse",
+        "path",
+        "public",
+        "rate_class",
+        "read_permissions",
+        "service",
+        "takes_body",
+        "transcoder",
+    )
+
+    def __init__(self, route: Route) -> None:
+        policy = route.policy
+        reads = route.verb in _READS
+        self.service = route.service
+        self.path = route.path
+        self.body = route.body
+        self.takes_body = bool(route.body)
+        self.transcoder = route.transcoder
+        self.parse = route.response.FromString
+        self.public = policy.public
+        self.changes = bool(policy.audit)
+        self.idempotent = policy.idempotent or not policy.audit
+        self.read_permissions = route.transcoder.read_permissions
+        self.rate_class = _CLASSES.get(policy.rate_class, "read" if reads else "write")
+        self.goes_last = self.rate_class == "admin"
+        self.cache_s = policy.cache_seconds if reads else 0
+        whose = b"public" if self.public else b"private"
+        held = b"%b, max-age=%d" % (whose, self.cache_s) if self.cache_s else b"no-store"
+        self.cache_control = (b"cache-control", held)
+        self._template = route.template
+        self._labels: dict[tuple[str, int], dict[str, str | int]] = {}
+
+    def labels(self, verb: str, status: int) -> dict[str, str | int]:
+        """The labels of a measured request, by OpenTelemetry's names."""
+        found = self._labels.get((verb, status))
+        if found is None:
+            found = self._labels[verb, status] = {
+                "http.request.method": verb,
+                "http.route": self._template,
+                "http.response.status_code": status,
+            }
+        return found
+
+
+class Charges:
+    """Which buckets a call is charged to: its tenant's and its principal's; without a pass, its address's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._tenant = settings.limit_tenant
+        self._rates = {
+            "read": settings.limit_read,
+            "write": settings.limit_write,
+            "login": settings.limit_login,
+            "payment": settings.limit_payment,
+            "admin": settings.limit_admin,
+            "public": settings.limit_public,
+            "exchange": settings.limit_exchange,
+        }
+        self._by_address: OrderedDict[tuple[str, str], Demand] = OrderedDict()
+
+    def of(self, operation: Operation, shown: Pass) -> Demand:
+        """The charge of a call with a pass."""
+        found = shown.demands.get(operation.rate_class)
+        if found is None:
+            found = shown.demands[operation.rate_class] = self._of(operation.rate_class, shown)
+        return found
+
+    def public(self, operation: Operation, address: str) -> Demand:
+        """The charge of a call without a pass."""
+        return self._of_address(address, "login" if operation.rate_class == "login" else "public")
+
+    def exchange(self, address: str) -> Demand:
+        """The charge of a credential that is not known yet."""
+        return self._of_address(address, "exchange")
+
+    def _of(self, rate_class: str, shown: Pass) -> Demand:
+        principal = shown.principal
+        tenant = str(principal.tenant)
+        own = Bucket(rate_class, f"{tenant}:{principal.name}:{rate_class}", self._rates[rate_class])
+        # What concerns the platform is nobody's share.
+        return demand(own) if principal.tenant_id is None else demand(Bucket("tenant", tenant, self._tenant), own)
+
+    def _of_address(self, address: str, rate_class: str) -> Demand:
+        found = self._by_address.get((address, rate_class))
+        if found is None:
+            bucket = Bucket(rate_class, f"{_network(address)}:{rate_class}", self._rates[rate_class])
+            found = self._by_address[address, rate_class] = demand(bucket)
+            if len(self._by_address) > ADDRESSES_MAX:
+                self._by_address.popitem(last=False)
+        return found
+
+
+def _network(address: str) -> str:
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network(f"{address.partition('%')[0]}/{IPV6_PREFIX}", strict=False))
+    except ValueError:
+        return address
