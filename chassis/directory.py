@@ -15,9 +15,7 @@ from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 from chassis.rpc import client
 
 # States in which an instance takes calls.
-SERVING = frozenset(
-    {registry_pb2.INSTANCE_STATE_PASSING, registry_pb2.INSTANCE_STATE_WARNING, registry_pb2.INSTANCE_STATE_STARTING}
-)
+SERVING = frozenset({registry_pb2.INSTANCE_STATE_PASSING, registry_pb2.INSTANCE_STATE_WARNING})
 RETRY_S = 0.25
 
 log = structlog.get_logger()

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import importlib
 from collections.abc import Callable, Sequence
-from importlib import resources
+from pathlib import Path
 
 import grpc.aio
 import structlog
@@ -29,8 +30,8 @@ def contract(services: Sequence[ServiceDescriptor]) -> bytes:
     """
     files = {}
     for service in services:
-        package, _, name = service.file.name.rpartition("/")
-        raw = resources.files(package.replace("/", ".")).joinpath(name.replace(".proto", ".binpb")).read_bytes()
+        module = importlib.import_module(service.file.name.removesuffix(".proto").replace("/", ".") + "_pb2")
+        raw = Path(str(module.__file__).replace("_pb2.py", ".binpb")).read_bytes()
         files.update({file.name: file for file in FileDescriptorSet.FromString(raw).file})
     return FileDescriptorSet(file=files.values()).SerializeToString()
 

@@ -81,8 +81,8 @@ class Service:
         self.server.add(servicer)
         self._services.append(servicer.service)
 
-    def channel(self, service: str) -> client.Channel:
-        """A channel to another service by name, for a generated stub."""
+    def channel(self, service: str) -> Any:
+        """A `chassis.rpc.client.Channel` to another service by name, for a generated stub."""
         return client.Channel(service, self.directory, self.credentials.issue, deadline_s=self.settings.deadline_s)
 
     def handle(self, handlers: inbox.Handlers) -> None:

@@ -148,8 +148,11 @@ class Running:
 
     service: Service
 
-    def channel(self, principal: Principal | None = None, **told: str) -> "ActingChannel":
-        """A channel on which `principal` calls (nobody: without a pass); `told` is more metadata, `_` for `-`."""
+    def channel(self, principal: Principal | None = None, **told: str) -> Any:
+        """An `ActingChannel`, for a generated stub: `principal` calls on it (nobody: without a pass).
+
+        `told` is more metadata, with `_` for `-`.
+        """
         return ActingChannel(grpc.aio.insecure_channel(self.service.address), principal, told)
 
     async def sent(self) -> None:

@@ -11,7 +11,7 @@ commits with the answer.
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import grpc
 import structlog
@@ -42,7 +42,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Servicer(Protocol):
     """What `Server.add` takes."""
 
-    service: ClassVar[ServiceDescriptor]
+    @property
+    def service(self) -> ServiceDescriptor:
+        """The contract."""
+        ...
 
 
 def transactional(method: Method) -> Method:
