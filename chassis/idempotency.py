@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis import call, errors
+from chassis import call, errors, policy
 
 KEY_LENGTH_MAX = 255
 REPLAYED = "idempotency-replayed"
@@ -58,8 +58,11 @@ async def begin(session: AsyncSession) -> bytes | None:
 
 
 async def store(session: AsyncSession, answer: Message) -> None:
-    """Keep the answer with the effect."""
-    await session.execute(_STORE, {**_names(call.current()), "answer": answer.SerializeToString()})
+    """Keep the answer with the effect, but for the secrets in it: those are shown once."""
+    kept = type(answer)()
+    kept.CopyFrom(answer)
+    policy.hide_sensitive(kept)
+    await session.execute(_STORE, {**_names(call.current()), "answer": kept.SerializeToString()})
 
 
 def _names(current: call.Call) -> dict[str, object]:

@@ -143,6 +143,16 @@ def hide_unreadable(message: Message, may: Callable[[str], bool]) -> None:
             hide_unreadable(child, may)
 
 
+def hide_sensitive(message: Message) -> None:
+    """Clear the fields that are never kept in the clear."""
+    for entry in message.DESCRIPTOR.fields:
+        if field_policy(entry).sensitive:
+            message.ClearField(entry.name)
+            continue
+        for child in _children(message, entry):
+            hide_sensitive(child)
+
+
 def _is_set(message: Message, entry: FieldDescriptor) -> bool:
     if entry.has_presence:
         return bool(message.HasField(entry.name))
