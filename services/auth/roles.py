@@ -1,4 +1,11 @@
-"""The built-in roles: each a name for a set of permissions, listed one by one so that a reader sees what is given."""
+"""The built-in roles: each a name for a set of permissions.
+
+Most are listed one by one, so that a reader sees what is given. The pattern `*` (everything of the tenant) and patterns
+such as `*.read` and `audit.*` also cover services that register tomorrow; `Principal.may` says what a pattern covers,
+and what acts for the platform is never covered by one.
+"""
+
+from chassis.identity import Principal
 
 ADMIN = "admin"
 OPERATOR = "operator"
@@ -32,33 +39,15 @@ _MANAGER = _STAFF | {
     "tenants.sites.write",
     "tenants.stations.write",
 }
-_AUDITOR = frozenset(
-    {
-        "audit.events.read",
-        "auth.roles.read",
-        "auth.users.read",
-        "inventory.batches.read",
-        "inventory.catalog.read",
-        "inventory.items.read",
-        "inventory.menu.read",
-        "inventory.movements.read",
-        "locks.read",
-        "orders.read",
-        "registry.read",
-        "tenants.sites.read",
-        "tenants.stations.read",
-    }
-)
-_ADMIN = _MANAGER | _AUDITOR | {"auth.roles.read", "auth.tokens.write", "auth.users.write"}
 
 # What a member of a tenant can be.
 ROLES = {
-    ADMIN: _ADMIN,
+    ADMIN: frozenset({"*"}),
     "manager": _MANAGER,
     "staff": _STAFF,
     "kiosk": _KIOSK,
     "pos": _POS,
-    "auditor": _AUDITOR,
+    "auditor": frozenset({"*.read", "audit.*"}),
 }
 
 # An operator works for the platform: inside a tenant as its admin, outside of any with these alone.
@@ -68,3 +57,8 @@ OPERATOR_PERMISSIONS = frozenset({"platform.tenants.read", "platform.tenants.wri
 def permissions(role: str) -> frozenset[str]:
     """What a role allows; nothing, for a role that is no longer there."""
     return ROLES.get(role, frozenset())
+
+
+def lacking(principal: Principal, role: str) -> list[str]:
+    """What the role would give that the principal does not hold. A pattern is held by holding it or a wider one."""
+    return sorted(granted for granted in permissions(role) if not principal.may(granted))

@@ -11,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis.db import Query
 from chassis.identity import PLATFORM
-from services.auth import roles
 from services.auth.models import Account, ApiToken, LoginFailures, Membership, RefreshToken, Session, SigningKey
 
 # More tenants than anyone is a member of; the hot query wants a bound.
@@ -128,12 +127,12 @@ async def member(session: AsyncSession, user_id: UUID) -> "sa.Row[Any] | None":
     return found
 
 
-async def lock_with_admins(session: AsyncSession, user_id: UUID) -> Sequence[Membership]:
-    """A user and all active admins of the tenant, locked in the order of their ids until the transaction ends."""
-    admins = sa.and_(Membership.role == roles.ADMIN, Membership.status == "active")
+async def lock_with_holders(session: AsyncSession, user_id: UUID, *, role: str) -> Sequence[Membership]:
+    """A user and all active holders of a role, locked in the order of their ids until the transaction ends."""
+    holders = sa.and_(Membership.role == role, Membership.status == "active")
     statement = (
         sa.select(Membership)
-        .where(sa.or_(Membership.user_id == user_id, admins))
+        .where(sa.or_(Membership.user_id == user_id, holders))
         .order_by(Membership.user_id)
         .with_for_update()
     )

@@ -160,7 +160,7 @@ async def _insert(session: AsyncSession, row: Membership) -> None:
 
 async def _lock(session: AsyncSession, user_id: UUID) -> tuple[Membership, list[Membership]]:
     """The user, and the active admins, whose number cannot change before the transaction ends."""
-    locked = await store.lock_with_admins(session, user_id)
+    locked = await store.lock_with_holders(session, user_id, role=roles.ADMIN)
     row = next((member for member in locked if member.user_id == user_id), None)
     if row is None or not _sees(call.current().principal, row.site_ids):
         raise errors.NotFound
@@ -188,9 +188,8 @@ def _require_role(role: str) -> None:
 
 
 def _require_power_over(principal: Principal, role: str, site_ids: list[UUID]) -> None:
-    lacking = roles.permissions(role) - principal.permissions
-    if lacking:
-        raise errors.Denied.missing(min(lacking), field="user.role")
+    if lacking := roles.lacking(principal, role):
+        raise errors.Denied.missing(lacking[0], field="user.role")
     if principal.sites and not (site_ids and all(principal.may_see_site(site) for site in site_ids)):
         message = "you act in some sites only"
         raise errors.Denied(message, fields={"user.site_ids": ["must be among your own"]})

@@ -1,83 +1,11 @@
-"""An auth process, people in it, and their passes as the gateway would get them."""
+"""An auth process."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
-from uuid import UUID
-
-import pytest
 import pytest_asyncio
-from google.protobuf import json_format
-from joserfc.jwk import KeySet
-from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc
-from uuid_utils.compat import uuid7
 
-from chassis import identity
-from chassis.identity import Principal
-from chassis.testing import ActingChannel, Databases, Running, Serve, Tenant
-from services.auth import roles
+from chassis.testing import Serve
 from services.auth.__main__ import build
 from services.auth.settings import AuthSettings
-
-PASSWORD = "tall ships in the harbour"
-OPERATOR_EMAIL = "operator@switchyard.example"
-ROOT_SECRET = "a root secret of the tests"
-MASTER_KEY = "a master key of the tests"
-# Cheap, so that a test waits for the database and not for Argon2.
-CHEAP: dict[str, Any] = {
-    "argon2_memory_kib": 64,
-    "argon2_time_cost": 1,
-    "service_root_secret": ROOT_SECRET,
-    "auth_master_key": MASTER_KEY,
-    "bootstrap_operator_email": OPERATOR_EMAIL,
-    "bootstrap_operator_password": PASSWORD,
-}
-
-
-@dataclass(frozen=True)
-class Person:
-    """A user and what they signed in with."""
-
-    id: str
-    email: str
-
-
-class Auth:
-    """A served auth process, and short ways to what most tests need."""
-
-    def __init__(self, running: Running) -> None:
-        self.running = running
-
-    def channel(self, principal: Principal | None = None, **told: str) -> ActingChannel:
-        return self.running.channel(principal, **told)
-
-    def stub(self, principal: Principal | None = None, **told: str) -> Any:
-        return auth_pb2_grpc.AuthServiceStub(self.channel(principal, **told))
-
-    async def person(self, tenant: Tenant, *, role: str = "staff", sites: tuple[str, ...] = ()) -> Person:
-        email = f"{uuid7()}@north.example"
-        user = auth_pb2.User(email=email, name="Mira Lindqvist", role=role, password=PASSWORD, site_ids=sites)
-        created = await self.stub(admin(tenant)).CreateUser(auth_pb2.CreateUserRequest(user=user))
-        return Person(created.id, email)
-
-    async def sign_in(self, person: Person, **told: str) -> auth_pb2.LoginResponse:
-        request = auth_pb2.LoginRequest(email=person.email, password=PASSWORD)
-        signed_in: auth_pb2.LoginResponse = await self.stub(None, **told).Login(request)
-        return signed_in
-
-    async def exchange(self, credential: str, tenant: Tenant | None = None, site: str = "") -> Principal:
-        tenant_id = str(tenant.id) if tenant else ""
-        request = auth_pb2.ExchangeTokenRequest(credential=credential, tenant_id=tenant_id, site_id=site)
-        issued = await self.stub().ExchangeToken(request)
-        return await identity.Verifier(self.keys).verify(issued.token)
-
-    async def keys(self) -> dict[str, object]:
-        return json_format.MessageToDict(await self.stub().GetJwks(auth_pb2.GetJwksRequest()))
-
-
-def admin(tenant: Tenant, *, sites: tuple[str, ...] = ()) -> Principal:
-    """Somebody with the admin's permissions who is not in the table of members."""
-    return tenant.user(permissions=roles.permissions("admin"), sites=sites)
+from services.auth.tests.support import CHEAP, Auth
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -210,7 +210,7 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """Create an API token of one site. The token is in this answer only; it is kept as a hash.
+        """Create an API token of one site. The token is in this answer only, not in a replay of it; it is kept as a hash.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

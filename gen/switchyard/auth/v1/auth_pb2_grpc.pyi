@@ -65,7 +65,7 @@ class AuthServiceStub:
     ListTokens: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.ListTokensResponse]
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.ApiToken]
-    """Create an API token of one site. The token is in this answer only; it is kept as a hash."""
+    """Create an API token of one site. The token is in this answer only, not in a replay of it; it is kept as a hash."""
     DeleteToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteTokenRequest, _empty_pb2.Empty]
     """Revoke an API token. It stops working everywhere within one second."""
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.Jwks]
@@ -111,7 +111,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     ListTokens: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListTokensRequest, _auth_pb2.ListTokensResponse]  # type: ignore[assignment]
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.CreateTokenRequest, _auth_pb2.ApiToken]  # type: ignore[assignment]
-    """Create an API token of one site. The token is in this answer only; it is kept as a hash."""
+    """Create an API token of one site. The token is in this answer only, not in a replay of it; it is kept as a hash."""
     DeleteToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteTokenRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Revoke an API token. It stops working everywhere within one second."""
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.Jwks]  # type: ignore[assignment]
@@ -232,7 +232,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ApiToken, _abc.Awaitable[_auth_pb2.ApiToken]]:
-        """Create an API token of one site. The token is in this answer only; it is kept as a hash."""
+        """Create an API token of one site. The token is in this answer only, not in a replay of it; it is kept as a hash."""
 
     @_abc_1.abstractmethod
     def DeleteToken(
