@@ -97,6 +97,7 @@ def _in_view(contract: Contract, view: int) -> Callable[[FieldDescriptor], bool]
 
     def shown(field: FieldDescriptor) -> bool:
         owner = field.containing_type
+        assert owner is not None
         if owner.full_name not in typed:
             typed[owner.full_name] = any(contract.policy_of(each).view for each in owner.fields)
         # A type without views is shown whole wherever a field of its type is shown.

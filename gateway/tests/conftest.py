@@ -1,6 +1,7 @@
 """The contract of a service that is not in this repository, announced as bytes."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,8 @@ def pets(descriptor_set: bytes) -> Contract:
 @pytest.fixture(scope="session")
 def table(pets: Contract) -> RouteTable:
     return RouteTable.of([pets])
+
+
+@pytest.fixture(scope="session")
+def compile_set() -> Callable[..., bytes]:
+    return compile_protos

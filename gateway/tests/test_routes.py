@@ -1,13 +1,18 @@
 """Contracts and the table of routes."""
 
+from typing import Any
+
 import pytest
-from google.api import annotations_pb2
+from google.api import annotations_pb2  # type: ignore[import-untyped] # ships no types
 from google.protobuf import descriptor_pb2
 from switchyard.options.v1 import policy_pb2
 
 from gateway import routes
 from gateway.contracts import Contract, ContractError
 from gateway.routes import Matched, MethodNotAllowed, RouteTable
+
+# Its stub names no container, so it has no type here.
+POLICY: Any = policy_pb2.policy
 
 
 def matched(table: RouteTable, verb: str, path: str) -> tuple[str, dict[str, str]]:
@@ -163,7 +168,7 @@ class TestBadContract:
     def test_an_unknown_type(self, descriptor_set: bytes) -> None:
         file_set = self.copy(descriptor_set)
         file_set.file[-1].message_type[0].field[0].type_name = ".no.such.Type"
-        file_set.file[-1].message_type[0].field[0].type = 11
+        file_set.file[-1].message_type[0].field[0].type = descriptor_pb2.FieldDescriptorProto.TYPE_MESSAGE
 
         assert self.refuse(file_set)
 
@@ -175,7 +180,7 @@ class TestBadContract:
 
     def test_a_binding_without_a_policy(self, descriptor_set: bytes) -> None:
         file_set = self.copy(descriptor_set)
-        file_set.file[-1].service[0].method[0].options.ClearExtension(policy_pb2.policy)
+        file_set.file[-1].service[0].method[0].options.ClearExtension(POLICY)
 
         assert "without a policy" in self.refuse(file_set)
 
