@@ -138,14 +138,13 @@ class Retries:
 
 
 class Backends:
-    """The services behind the gateway. `table` is replaced whenever the set of contracts changes."""
+    """The services behind the gateway."""
 
-    def __init__(self, registry_address: str, *, zone: str, on_table: Callable[[RouteTable], None]) -> None:
+    def __init__(self, registry_address: str, *, zone: str) -> None:
         self._directory = directory.Watched(registry_address, self._on_change)
         self._registry_channel = grpc.aio.insecure_channel(registry_address, options=client.OPTIONS)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._registry_channel)
         self._zone = zone
-        self._on_table = on_table
         self._retries = Retries()
         self._instances: dict[str, Instance] = {}
         self._by_service: dict[str, list[Instance]] = {}
@@ -156,11 +155,11 @@ class Backends:
         self._dirty = asyncio.Event()
         self._known = False
 
-    async def run(self) -> None:
-        """Follow the registry until cancelled."""
+    async def run(self, on_table: Callable[[RouteTable], None]) -> None:
+        """Follow the registry until cancelled; `on_table` is given the routes whenever the set of contracts changes."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._directory.run())
-            group.create_task(self._follow())
+            group.create_task(self._follow(on_table))
 
     async def known(self) -> bool:
         """Whether the registry's snapshot was seen and its contracts were read."""
@@ -275,7 +274,7 @@ class Backends:
             far=bool(self._zone) and told.zone != self._zone,
         )
 
-    async def _follow(self) -> None:
+    async def _follow(self, on_table: Callable[[RouteTable], None]) -> None:
         """Read the contracts that instances announce, and build the routes anew when those that are live change."""
         while True:
             await self._dirty.wait()
@@ -296,7 +295,7 @@ class Backends:
                     log.error("routes_refused", service=service)
                 for clash in table.clashes:
                     log.error("route_clash", clash=str(clash))
-                self._on_table(table)
+                on_table(table)
                 self._known = True
             self._candidates.clear()
 

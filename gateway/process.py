@@ -1,0 +1,136 @@
+"""The life of the gateway: its parts put together, its work, its end.
+
+It starts in any order with everything else: what is not there yet is waited for, and `/readyz` says what is missing.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+from nats.aio.client import Client as Nats
+
+from chassis import streams
+from chassis.credentials import Credentials
+from chassis.identity import Verifier
+from chassis.operations import Operations
+from gateway.app import App
+from gateway.backends import Backends
+from gateway.cache import Cache
+from gateway.limits import Limiter
+from gateway.listener import Listener
+from gateway.passes import Auth, Passes
+from gateway.realtime.feed import Event, Feed
+from gateway.realtime.hub import Hub
+from gateway.realtime.websocket import Sockets
+from gateway.settings import Settings
+
+# How long clients are given to read that they should go elsewhere.
+HINT_S = 0.2
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """One gateway process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._credentials = Credentials(settings.auth_address, "")
+        self._auth = Auth(settings.auth_address)
+        self.passes = Passes(self._auth, Verifier(self._credentials.keys))
+        self.hub = Hub()
+        self._sockets = Sockets(settings, hub=self.hub, passes=self.passes)
+        self._limiter = Limiter(settings.valkey_url)
+        self._answers = Cache()
+        self._backends = Backends(settings.registry_address, zone=settings.zone)
+        self._app = App(
+            settings,
+            backends=self._backends,
+            passes=self.passes,
+            limiter=self._limiter,
+            answers=self._answers,
+            sockets=self._sockets,
+        )
+        self._listener = Listener(self._app, settings)
+        self._feed: Feed | None = None
+
+    @property
+    def port(self) -> int:
+        """The public port."""
+        return self._listener.port
+
+    def stop(self) -> None:
+        """Let `run` end."""
+        self._stopping.set()
+
+    def stop_on_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Stop on SIGTERM and SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    async def ready(self) -> bool:
+        """Whether routes are known and events are read."""
+        return await self._backends.known() and await self._events_read()
+
+    async def run(self) -> None:
+        """Serve until `stop`; then finish what is under way and close."""
+        async with self._serving():
+            log.info("serving", port=self.port)
+            await self._stopping.wait()
+            log.info("draining")
+            self._sockets.move_away()
+            await asyncio.sleep(HINT_S)
+
+    @contextlib.asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        checks = {"registry": self._backends.known, "events": self._events_read}
+        operations = Operations(checks, host=self._settings.ops_host, port=self._settings.ops_port)
+        operations.start()
+        serving = asyncio.create_task(self._listener.run())
+        work = [
+            asyncio.create_task(each)
+            for each in (self._backends.run(self._app.use), self._limiter.run(), self._follow())
+        ]
+        for task in (serving, *work):
+            task.add_done_callback(self._on_done)
+        try:
+            yield
+        finally:
+            self._listener.stop()
+            await asyncio.gather(serving, return_exceptions=True)
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await operations.stop()
+            await self._backends.close()
+            await self._auth.close()
+            await self._credentials.close()
+
+    async def _follow(self) -> None:
+        """Read the events, from when NATS is there."""
+        connection: Nats = await streams.connect(self._settings.nats_url, "gateway")
+        try:
+            self._feed = Feed(connection, self._on_event, self.hub.restart)
+            await self._feed.run()
+        finally:
+            await connection.close()
+
+    def _on_event(self, event: Event) -> None:
+        # What an event revokes is void before anybody hears of it.
+        self.passes.take_event(event.tenant, event.kind, event.payload)
+        self._answers.drop(event.tenant, event.kind.partition(".")[0])
+        for name in event.audience.split(",") if event.audience else ():
+            self.hub.publish(event.tenant, name, event.payload)
+
+    async def _events_read(self) -> bool:
+        return self._feed is not None and await self._feed.connected()
+
+    def _on_done(self, task: "asyncio.Task[Any]") -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            # Work that must go on has died of a bug: a clean restart is better than half a gateway.
+            log.error("background_work_died", exc_info=failure)
+            self._stopping.set()
