@@ -145,6 +145,7 @@ def hide_unreadable(message: Message, may: Callable[[str], bool]) -> None:
 
 def hide_sensitive(message: Message) -> None:
     """Clear the fields that are never kept in the clear."""
+    entry: Any
     for entry in message.DESCRIPTOR.fields:
         if field_policy(entry).sensitive:
             message.ClearField(entry.name)
