@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.auth.v1 import auth_pb2
 from uuid_utils.compat import uuid7
 
-from chassis import call, clock, errors, identity, paging
+from chassis import call, errors, identity, paging
 from chassis.db import Database
 from chassis.rpc.server import transactional
 from services.auth import attempts, auth, passwords, roles, sessions, store, tokens, users
@@ -173,13 +173,11 @@ class AuthRpc:
             request.credential,
             keys=self._keyring.public,
             root_secret=self._root_secret,
-            tenant_id=UUID(request.tenant_id) if request.tenant_id else None,
-            site_id=UUID(request.site_id) if request.site_id else None,
+            tenant_id=_optional(request.tenant_id),
+            site_id=_optional(request.site_id),
         )
-        if standing.principal.kind in tokens.PRINCIPALS.values():
-            self._uses.note(standing.principal)
-        now = clock.now().timestamp()
-        issued = auth_pb2.Pass(token=identity.sign_pass(standing.principal, self._keyring.signing, now=now))
+        self._uses.note(standing.principal)
+        issued = auth_pb2.Pass(token=identity.sign_pass(standing.principal, self._keyring.signing))
         issued.expires_at.FromDatetime(standing.pass_ends_at)
         if standing.ends_at is not None:
             issued.credential_expires_at.FromDatetime(standing.ends_at)
@@ -217,6 +215,10 @@ class AuthRpc:
                 for access in signed_in.access
             ],
         )
+
+
+def _optional(given: str) -> UUID | None:
+    return UUID(given) if given else None
 
 
 def _token(row: ApiToken) -> auth_pb2.ApiToken:

@@ -73,7 +73,9 @@ class Uses:
         self._used: dict[UUID, dict[UUID, datetime]] = {}
 
     def note(self, principal: Principal) -> None:
-        """Note that a token has been exchanged just now."""
+        """Note that a credential has been exchanged just now; of others than tokens nothing is kept."""
+        if principal.kind not in PRINCIPALS.values():
+            return
         minute = clock.now().replace(second=0, microsecond=0)
         self._used.setdefault(principal.tenant, {})[UUID(principal.id)] = minute
 
