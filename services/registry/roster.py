@@ -1,9 +1,9 @@
 """The live state: who was heard of when, how each instance is, and who watches.
 
 An instance is `starting` until its first sign of readiness, `passing` while it sends heartbeats, `warning` when it says
-that it is not ready, or misses heartbeats but still answers the health probe, and `critical` when neither comes; after a
-while of that it is `gone`. When more than half of all instances fall silent at once, it is the network or this process
-that has failed and not they: the last known state is kept.
+that it is not ready, or misses heartbeats but still answers the health probe, and `critical` when neither comes; after
+a while of that it is `gone`. When more than half of all instances fall silent at once, it is the network or this
+process that has failed and not they: the last known state is kept.
 """
 
 import asyncio
