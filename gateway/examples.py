@@ -11,12 +11,10 @@ from gateway import rules, wellknown
 from gateway.contracts import Contract
 from gateway.decoding import Mode
 from gateway.fields import WRAPPERS, is_leaf, is_map, message_of, value_field
-from gateway.schemas import Use, scalar
+from gateway.schemas import Use, is_required, scalar
 
 UUID: Final = "01980000-0000-7000-8000-000000000001"
 TIME: Final = "2026-11-21T09:30:00.000Z"
-# An example of a type inside itself ends here.
-DEPTH_MAX: Final = 6
 _LEAVES: Final[dict[str, Any]] = {
     "Timestamp": TIME,
     "Duration": "1.5s",
@@ -41,13 +39,20 @@ _STRINGS: Final = {"next_cursor": "", "cursor": "", "currency": "USD", "time_zon
 
 
 def of_message(
-    contract: Contract, message: Descriptor, use: Use, *, without: frozenset[str] = frozenset(), depth: int = 0
+    contract: Contract,
+    message: Descriptor,
+    use: Use,
+    *,
+    without: frozenset[str] = frozenset(),
+    above: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """An example of a message: of an answer, all of it; of a request, what is needed and what the contract shows."""
-    if depth > DEPTH_MAX:
-        return {}
+    """An example of a message: of an answer, all of it; of a request, what is needed and what the contract shows.
+
+    `above` are the types around it: an example of a type inside itself has an end.
+    """
     found: dict[str, Any] = {}
     taken: set[str] = set()
+    around = (*above, message.full_name)
     for field in message.fields:
         if field.name in without or not _is_shown(contract, field, use):
             continue
@@ -56,7 +61,11 @@ def of_message(
             if oneof.name in taken:
                 continue
             taken.add(oneof.name)
-        found[field.name] = of_field(contract, field, use, depth=depth)
+        element = value_field(field) if is_map(field) else field
+        if element.message_type is None or element.message_type.full_name not in around:
+            found[field.name] = of_field(contract, field, use, above=around)
+        elif field.is_repeated:
+            found[field.name] = {} if is_map(field) else []
     return found
 
 
@@ -67,14 +76,10 @@ def _is_shown(contract: Contract, field: FieldDescriptor, use: Use) -> bool:
         return not policy.sensitive or policy.output_only or not found.ByteSize()
     if policy.output_only or (policy.immutable and use is not Mode.CREATE):
         return False
-    if found.required or policy.example:
-        return True
-    if field.has_presence or field.is_repeated or found.ignore != validate_pb2.IGNORE_UNSPECIFIED:
-        return False
-    return field.message_type is None and rules.refuses_zero(scalar(field, found))
+    return bool(policy.example) or is_required(contract, field, use if use is Mode.CREATE else Mode.REPLACE)
 
 
-def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, depth: int = 0) -> Any:
+def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, above: tuple[str, ...] = ()) -> Any:
     """An example of one field."""
     policy, found = contract.policy_of(field), contract.rules_of(field)
     if policy.example:
@@ -84,11 +89,11 @@ def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, depth: int
             return policy.example
     if is_map(field):
         value = value_field(field)
-        return {_name(field): _one(contract, value, use, found.map.values, depth)}
+        return {_name(field): _one(contract, value, use, found.map.values, above)}
     if field.is_repeated:
         count = max(1, found.repeated.min_items)
-        return [_one(contract, field, use, found.repeated.items, depth) for _ in range(count)]
-    return _one(contract, field, use, found, depth)
+        return [_one(contract, field, use, found.repeated.items, above) for _ in range(count)]
+    return _one(contract, field, use, found, above)
 
 
 def _name(field: FieldDescriptor) -> str:
@@ -96,7 +101,9 @@ def _name(field: FieldDescriptor) -> str:
     return {FieldDescriptor.TYPE_STRING: "key", FieldDescriptor.TYPE_BOOL: "true"}.get(key.type, "1")
 
 
-def _one(contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules, depth: int) -> Any:
+def _one(
+    contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules, above: tuple[str, ...]
+) -> Any:
     message = field.message_type
     if message is not None and message.full_name in WRAPPERS:
         return of_scalar(value_field(field), scalar(value_field(field), found))
@@ -104,7 +111,7 @@ def _one(contract: Contract, field: FieldDescriptor, use: Use, found: validate_p
         return _LEAVES[message.full_name.removeprefix("google.protobuf.")]
     if message is not None:
         inner = Mode.REPLACE if use is Mode.PATCH and field.is_repeated else use
-        return of_message(contract, message, inner, depth=depth + 1)
+        return of_message(contract, message, inner, above=above)
     return of_scalar(field, scalar(field, found))
 
 

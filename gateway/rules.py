@@ -79,6 +79,12 @@ def refuses_zero(schema: Schema) -> bool:
     return bool(kind == "array" and schema.get("minItems", 0) > 0)
 
 
+def enum_refuses_zero(found: validate_pb2.EnumRules) -> bool:
+    """Whether an enum that is not given breaks its rules."""
+    allowed = list(getattr(found, "in"))
+    return bool((allowed and 0 not in allowed) or 0 in found.not_in or (found.HasField("const") and found.const))
+
+
 def not_zero(schema: Schema) -> Schema:
     """The keywords of a field that is required and whose zero counts as absent."""
     kind = schema.get("type")

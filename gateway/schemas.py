@@ -96,7 +96,7 @@ class Schemas:
         comment = contract.comments.get(message.full_name)
         if comment:
             schema["description"] = prose(comment)
-        required = [each.name for each in shown if self._is_required(contract, each, use)]
+        required = [each.name for each in shown if is_required(contract, each, use)]
         if required:
             schema["required"] = required
         if isinstance(use, Mode):
@@ -107,19 +107,6 @@ class Schemas:
         if exclusive and isinstance(use, Mode) and use is not Mode.PATCH:
             schema["allOf"] = [each for names in exclusive for each in _one_at_most(names)]
         return schema
-
-    def _is_required(self, contract: Contract, field: FieldDescriptor, use: Use) -> bool:
-        if use is Shown.TRIMMED or use is Mode.PATCH:
-            return False
-        if use is Shown.WHOLE:
-            vanishes = field.type == FieldDescriptor.TYPE_ENUM and not field.is_repeated
-            return not field.has_presence and not vanishes
-        found = contract.rules_of(field)
-        if found.required:
-            return True
-        ignored = found.ignore != validate_pb2.IGNORE_UNSPECIFIED
-        # Rules of a field without presence hold for its zero too, so leaving it out breaks them.
-        return not field.has_presence and not ignored and rules.refuses_zero(self._ruled(contract, field, use))
 
     def field(self, contract: Contract, field: FieldDescriptor, use: Use) -> Schema:
         """The schema of one field."""
@@ -170,6 +157,26 @@ class Schemas:
         merged = use is Mode.PATCH and not field.is_repeated
         inner = Mode.REPLACE if use is Mode.PATCH and not merged else use
         return self.ref(contract, message, inner)
+
+
+def is_required(contract: Contract, field: FieldDescriptor, use: Use) -> bool:
+    """Whether a field has to be given, or in an answer is always there."""
+    if use is Shown.TRIMMED or use is Mode.PATCH:
+        return False
+    if use is Shown.WHOLE:
+        vanishes = field.type == FieldDescriptor.TYPE_ENUM and not field.is_repeated
+        return not field.has_presence and not vanishes
+    found = contract.rules_of(field)
+    if found.required:
+        return True
+    if field.has_presence or found.ignore != validate_pb2.IGNORE_UNSPECIFIED:
+        return False
+    # Rules of a field without presence hold for its zero too, so leaving it out breaks them.
+    if field.is_repeated:
+        return found.repeated.min_items > 0 or found.map.min_pairs > 0
+    if field.type == FieldDescriptor.TYPE_ENUM:
+        return rules.enum_refuses_zero(found.enum)
+    return rules.refuses_zero(scalar(field, found))
 
 
 def scalar(field: FieldDescriptor, found: validate_pb2.FieldRules | None = None) -> Schema:
