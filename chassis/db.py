@@ -22,6 +22,8 @@ from chassis.identity import Principal
 
 # What is told about a violated constraint that nobody translated: the database holds the rule, the heart explains it.
 _UNIQUE_VIOLATION = "23505"
+# PostgreSQL stores every character but NUL.
+_NOT_A_CHARACTER = "22021"
 # The other one gives way; the caller may simply try again.
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 _CONNECTION_LOST = ("08", "57P0")
@@ -39,6 +41,8 @@ class Database:
             pool_size=pool,
             max_overflow=pool,
             pool_pre_ping=False,
+            # A failed statement is logged; what it was given (hashes, addresses) is not.
+            hide_parameters=True,
             pool_recycle=1800,
             connect_args={"server_settings": {"application_name": service}, "timeout": 5.0},
         )
@@ -162,6 +166,8 @@ def _translated(failure: BaseException) -> errors.Error:
     state: str = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None) or ""
     if state == _UNIQUE_VIOLATION:
         return errors.AlreadyExists()
+    if state == _NOT_A_CHARACTER:
+        return errors.Invalid("a text contains a NUL character")
     if state in _RETRYABLE:
         return errors.Conflict(
             "the same thing was changed at the same time; try again", code="CONTENTION", retry_after_s=0.1

@@ -29,6 +29,10 @@ class TestLogin:
 
         assert answers[0] == answers[1]
 
+    async def test_an_address_that_cannot_be_stored_is_invalid(self, auth: Auth) -> None:
+        with pytest.raises(errors.Invalid):
+            await auth.stub().Login(auth_pb2.LoginRequest(email="a\x00@north.example", password="wrong"))
+
     async def test_the_sixth_failure_in_a_row_has_to_wait(self, auth: Auth, tenant: Tenant) -> None:
         person = await auth.person(tenant)
         await self.fail(auth, person.email, times=5)
