@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import asyncpg
 import orjson
 import sqlalchemy as sa
 from google.protobuf.message import Message
@@ -94,29 +95,43 @@ class Page:
 
     def apply(self, select: "sa.Select[Any]") -> "sa.Select[Any]":
         """The select of this page, with one row more than fits, which tells whether there is a next page."""
-        if self.after is not None:
-            select = select.where(self._beyond())
-        ordered = [order.column.desc() if order.descending else order.column.asc() for order in self.orders]
-        return select.order_by(*ordered).limit(self.size + 1)
+        values = [_from_json(order.column, value) for order, value in zip(self.orders, self.after or (), strict=False)]
+        return self._ordered(select, values).limit(self.size + 1)
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What the page's statement depends on: two pages of one shape differ in `parameters` alone."""
+        return (self.size, tuple((order.name, order.descending) for order in self.orders), self.after is not None)
+
+    def hot(self, select: "sa.Select[Any]") -> "sa.Select[Any]":
+        """As `apply`, for a `chassis.db.Query` that is kept: the cursor's values are parameters, the limit a literal."""
+        values = [sa.bindparam(f"after_{place}", type_=order.column.type) for place, order in enumerate(self.orders)]
+        return self._ordered(select, values).limit(sa.literal_column(str(self.size + 1)))
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters of `hot`."""
+        after = self.after or ()
+        return {f"after_{place}": _from_json(self.orders[place].column, value) for place, value in enumerate(after)}
 
     def cut(self, rows: Sequence[Row]) -> tuple[Sequence[Row], str]:
         """The rows that fit and the cursor of the next page, empty on the last one."""
         if len(rows) <= self.size:
             return rows, ""
         kept = rows[: self.size]
-        return kept, self.pager.seal(self.scope, [getattr(kept[-1], order.name) for order in self.orders])
+        return kept, self.pager.seal(self.scope, [_value(kept[-1], order.name) for order in self.orders])
 
-    def _beyond(self) -> sa.ColumnElement[bool]:
+    def _ordered(self, select: "sa.Select[Any]", values: Sequence[Any]) -> "sa.Select[Any]":
+        if self.after is not None:
+            select = select.where(self._beyond(values))
+        return select.order_by(*(order.column.desc() if order.descending else order.column for order in self.orders))
+
+    def _beyond(self, values: Sequence[Any]) -> sa.ColumnElement[bool]:
         # (a, b) beyond (x, y)  =  a beyond x, or a = x and b beyond y; directions may differ between columns.
-        assert self.after is not None
         alternatives = []
-        for position, order in enumerate(self.orders):
-            value = _from_json(order.column, self.after[position])
-            beyond = order.column < value if order.descending else order.column > value
-            equal = [
-                earlier.column == _from_json(earlier.column, self.after[place])
-                for place, earlier in enumerate(self.orders[:position])
-            ]
+        for place, order in enumerate(self.orders):
+            beyond = order.column < values[place] if order.descending else order.column > values[place]
+            equal = [earlier.column == value for earlier, value in zip(self.orders[:place], values, strict=False)]
             alternatives.append(sa.and_(*equal, beyond))
         return sa.or_(*alternatives)
 
@@ -142,6 +157,10 @@ def _scope(request: Message) -> bytes:
         asked.ClearField(name)
     told = f"{current.principal.tenant}/{current.action}/".encode() + asked.SerializeToString(deterministic=True)
     return hashlib.sha256(told).digest()
+
+
+def _value(row: Any, name: str) -> object:
+    return row[name] if isinstance(row, asyncpg.Record) else getattr(row, name)
 
 
 def _bad_cursor() -> errors.Invalid:
