@@ -35,7 +35,7 @@ def document(table: RouteTable, *, title: str = "Switchyard", version: str = "1"
     for route in sorted(table.routes, key=lambda each: (each.is_alias, each.template)):
         shape = tuple("*" if _is_variable(route, at) else each for at, each in enumerate(route.segments))
         # Two templates that differ in the names of their variables only are one path.
-        names = spelled.setdefault((shape, route.action), [each.path for each in route.variables])
+        names = spelled.setdefault((shape, route.action), [each.path.replace(".", "_") for each in route.variables])
         operation = operations.Operation(route, found, names).render()
         paths.setdefault(_path(route, names), {})[route.verb.lower()] = operation
     return {

@@ -37,11 +37,13 @@ HEADERS: Final[Mapping[str, Schema]] = {
     },
     "If-Match": {
         "description": "The ETag that was read; if the resource has changed since, nothing happens.",
-        "schema": {"type": "string", "pattern": '^(\\*|(W/)?"[0-9]{1,15}")$'},
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+        "example": '"1"',
     },
     "If-None-Match": {
         "description": "The ETag of the copy at hand; if it is still good, the answer is 304.",
-        "schema": {"type": "string", "pattern": '^(\\*|(W/)?"[0-9]{1,15}")$'},
+        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+        "example": '"1"',
     },
 }
 PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {

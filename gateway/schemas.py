@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from gateway import rules, wellknown
 from gateway.contracts import Contract
 from gateway.decoding import Mode
-from gateway.fields import WRAPPERS, enum_of, int_bounds, is_leaf, is_map, value_field
+from gateway.fields import WRAPPERS, enum_of, int_bounds, is_leaf, is_map, message_of, value_field
 from gateway.rules import Schema
 
 
@@ -31,13 +31,17 @@ _SUFFIXES: Final[dict[Use, str]] = {
     Shown.WHOLE: "",
     Shown.TRIMMED: "Trimmed",
 }
+# Whole groups, then a rest whose unused bits are zero.
+_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
+_PATH: Final = r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*"
+_WITHOUT_NUL: Final = "^[^\\u0000]*$"
 _FREE: Final[dict[str, Schema]] = {
     "Timestamp": {"type": "string", "format": "date-time"},
     "Duration": {"type": "string", "pattern": r"^-?[0-9]{1,11}(\.[0-9]{1,9})?s$"},
     "Struct": {"type": "object"},
     "Value": {},
     "ListValue": {"type": "array"},
-    "FieldMask": {"type": "string"},
+    "FieldMask": {"type": "string", "pattern": f"^({_PATH}(,{_PATH})*)?$"},
     "Empty": {"type": "object", "maxProperties": 0},
 }
 _SCALARS: Final[dict[int, Schema]] = {
@@ -49,7 +53,7 @@ _SCALARS: Final[dict[int, Schema]] = {
         "minimum": -wellknown.FLOAT32_MAX,
         "maximum": wellknown.FLOAT32_MAX,
     },
-    FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64", "pattern": _BASE64},
 }
 
 
@@ -104,7 +108,7 @@ class Schemas:
         if use is Mode.PATCH:
             schema["minProperties"] = 1
         exclusive = [[each.name for each in oneof.fields] for oneof in message.oneofs if len(oneof.fields) > 1]
-        if exclusive and isinstance(use, Mode) and use is not Mode.PATCH:
+        if exclusive and isinstance(use, Mode):
             schema["allOf"] = [each for names in exclusive for each in _one_at_most(names)]
         return schema
 
@@ -135,23 +139,26 @@ class Schemas:
         if is_map(field):
             value = value_field(field)
             element = self._one(contract, value, use, found.map.values if inward else None)
-            base: Schema = {"type": "object", "additionalProperties": element}
+            base: Schema = {"type": "object", "additionalProperties": element, **_names(field)}
         elif field.is_repeated:
             element = self._one(contract, field, use, found.repeated.items if inward else None)
             base = {"type": "array", "items": element}
         else:
             return self._one(contract, field, use, found if inward else None)
-        return {**base, **rules.keywords(found)} if inward else base
+        return (
+            {**base, **rules.keywords(found)}
+            if inward
+            else {each: base[each] for each in base if each != "propertyNames"}
+        )
 
     def _one(
         self, contract: Contract, field: FieldDescriptor, use: Use, found: validate_pb2.FieldRules | None
     ) -> Schema:
         """The schema of one value: of an element, in a list or map."""
         message = field.message_type
-        if message is None:
-            return scalar(field, found)
-        if message.full_name in WRAPPERS:
-            return scalar(value_field(field), found)
+        if message is None or message.full_name in WRAPPERS:
+            schema = scalar(field if message is None else value_field(field), found)
+            return _without_nul(schema) if isinstance(use, Mode) else schema
         if is_leaf(message):
             return dict(_FREE[message.full_name.removeprefix("google.protobuf.")])
         merged = use is Mode.PATCH and not field.is_repeated
@@ -230,6 +237,24 @@ def _nullable(schema: Schema) -> Schema:
     if isinstance(schema.get("type"), str) and "const" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _without_nul(schema: Schema) -> Schema:
+    """The schema of text that comes in: where nothing else excludes the NUL character, this does."""
+    said = {"pattern", "format", "enum", "const", "allOf"}
+    return schema if schema.get("type") != "string" or said & set(schema) else {**schema, "pattern": _WITHOUT_NUL}
+
+
+def _names(field: FieldDescriptor) -> Schema:
+    """What the names in a map can be."""
+    key = message_of(field).fields_by_name["key"]
+    if key.type == FieldDescriptor.TYPE_STRING:
+        return {"propertyNames": {"pattern": _WITHOUT_NUL}}
+    if key.type == FieldDescriptor.TYPE_BOOL:
+        return {"propertyNames": {"enum": ["true", "false"]}}
+    signed = "-?" if (int_bounds(key) or (0, 0))[0] < 0 else ""
+    # Nine digits fit into every integer; the few longer ones that fit too are not worth a longer pattern.
+    return {"propertyNames": {"pattern": f"^(0|{signed}[1-9][0-9]{{0,8}})$"}}
 
 
 def _one_at_most(names: list[str]) -> Iterator[Schema]:
