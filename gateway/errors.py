@@ -65,7 +65,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "IDEMPOTENCY_KEY_REUSED": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency key reused", "the key was used with another payload"
     ),
-    "IDEMPOTENCY_IN_PROGRESS": Kind(
+    "IDEMPOTENCY_KEY_IN_USE": Kind(
         HTTPStatus.CONFLICT, "Still running", "the first request with this key is still running", retryable=True
     ),
     "RATE_LIMITED": Kind(HTTPStatus.TOO_MANY_REQUESTS, "Rate limited", "too many requests", retryable=True),
@@ -204,7 +204,7 @@ def from_rpc(number: int, message: str, packed: bytes | None, *, body: str = "")
     if standard is None:
         return Problem("INTERNAL")
     reason = info.reason if info is not None and _REASON.fullmatch(info.reason) else standard
-    kind = KINDS.get(reason) or _business(reason, KINDS[standard])
+    kind = KINDS.get(reason) or _business(reason, KINDS[standard], retryable=retry_after_s is not None)
     speaks = info is not None or number not in _LIBRARY_SPEAKS
     metadata = dict(info.metadata) if info is not None else {}
     details: dict[str, list[str]] = {}
@@ -223,9 +223,12 @@ def from_rpc(number: int, message: str, packed: bytes | None, *, body: str = "")
     )
 
 
-def _business(reason: str, standard: Kind) -> Kind:
-    """A code of a service's own: the status of its class, a title of its own, and no retry: the rule still stands."""
-    retryable = standard.retryable and standard.status is not HTTPStatus.CONFLICT
+def _business(reason: str, standard: Kind, *, retryable: bool) -> Kind:
+    """A code of a service's own: the status of its class and a title of its own.
+
+    A rule still stands when the call is repeated at once; only who says how long to wait means that it may pass.
+    """
+    retryable = retryable or (standard.retryable and standard.status is not HTTPStatus.CONFLICT)
     return Kind(standard.status, reason.replace("_", " ").capitalize(), standard.message, retryable=retryable)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway import errors, examples, operations, schemas
+from gateway import endpoints, errors, examples, schemas
 from gateway.routes import Route, RouteTable
 from gateway.rules import Schema
 from gateway.schemas import Schemas
@@ -36,7 +36,7 @@ def document(table: RouteTable, *, title: str = "Switchyard", version: str = "1"
         shape = tuple("*" if _is_variable(route, at) else each for at, each in enumerate(route.segments))
         # Two templates that differ in the names of their variables only are one path.
         names = spelled.setdefault((shape, route.action), [each.path.replace(".", "_") for each in route.variables])
-        operation = operations.Operation(route, found, names).render()
+        operation = endpoints.Endpoint(route, found, names).render()
         paths.setdefault(_path(route, names), {})[route.verb.lower()] = operation
     return {
         "openapi": "3.1.0",
@@ -50,8 +50,8 @@ def document(table: RouteTable, *, title: str = "Switchyard", version: str = "1"
         "paths": paths,
         "components": {
             "schemas": {**_shared_schemas(), **found.components},
-            "parameters": {name: operations.header(name) for name in operations.HEADERS},
-            "responses": {str(status): _problem_response(status) for status in operations.PROBLEMS},
+            "parameters": {name: endpoints.header(name) for name in endpoints.HEADERS},
+            "responses": {str(status): _problem_response(status) for status in endpoints.PROBLEMS},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
         "security": [{"bearer": []}],
@@ -118,7 +118,7 @@ def _shared_schemas() -> dict[str, Schema]:
 
 
 def _problem_response(status: int) -> dict[str, Any]:
-    description, codes = operations.PROBLEMS[status]
+    description, codes = endpoints.PROBLEMS[status]
     problem = errors.Problem(codes[0], details={"name": ["must be a string"]} if status == 422 else None)  # noqa: PLR2004
     example = orjson.loads(problem.body(request_id=examples.UUID, trace_id="0af7651916cd43dd8448eb211c80319c"))
     content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}

@@ -128,6 +128,8 @@ class TestFromRpc:
     def test_a_business_rule_is_not_worth_a_retry_and_a_race_is(self) -> None:
         assert document(problem_of(chassis_errors.Conflict(code="INSUFFICIENT_STOCK")))["retryable"] is False
         assert document(problem_of(chassis_errors.Conflict()))["retryable"] is True
+        contention = chassis_errors.Conflict(code="CONTENTION", retry_after_s=0.1)
+        assert document(problem_of(contention))["retryable"] is True
 
     def test_rubbish_details_leave_the_status(self) -> None:
         problem = errors.from_rpc(grpc.StatusCode.NOT_FOUND.value[0], "no such pet", b"\xff\xff rubbish")

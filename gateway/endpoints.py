@@ -51,7 +51,7 @@ PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
     401: ("No credential, or one that is not valid any more.", ("UNAUTHENTICATED", "TOKEN_EXPIRED")),
     403: ("The permission, or the kind of principal, does not allow it.", ("PERMISSION_DENIED",)),
     404: ("No such thing, or it belongs to another tenant.", ("NOT_FOUND",)),
-    409: ("A rule of the business stands in the way.", ("CONFLICT", "IDEMPOTENCY_IN_PROGRESS")),
+    409: ("A rule of the business stands in the way.", ("CONFLICT", "IDEMPOTENCY_KEY_IN_USE")),
     412: ("The resource has changed since it was read.", ("STALE_VERSION",)),
     413: ("The body is over 1 MiB.", ("BODY_TOO_LARGE",)),
     415: ("The body is not `application/json`.", ("UNSUPPORTED_MEDIA_TYPE",)),
@@ -64,7 +64,7 @@ PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
 }
 
 
-class Operation:
+class Endpoint:
     """One route in the document. `names` are what its path variables are called there."""
 
     def __init__(self, route: Route, found: Schemas, names: list[str]) -> None:
