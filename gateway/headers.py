@@ -152,14 +152,12 @@ class Origins:
         return self._answers.get(head.told.get(b"origin", b""), _VARIES)
 
     def preflight(self, head: Head) -> tuple[Raw, ...] | None:
-        """The headers that let the page send its request; None where the request is no preflight of ours."""
+        """The headers, beside those of every answer, that let the page send its request; None for no preflight."""
         if b"access-control-request-method" not in head.told or b"origin" not in head.told:
             return None
-        allowed = self._answers.get(head.told[b"origin"])
-        if allowed is None:
-            return _VARIES
+        if head.told[b"origin"] not in self._answers:
+            return ()
         return (
-            *allowed,
             (b"access-control-allow-methods", _VERBS),
             (b"access-control-allow-headers", _ALLOWED),
             (b"access-control-max-age", b"%d" % PREFLIGHT_AGE_S),

@@ -61,12 +61,13 @@ class Joined(NamedTuple):
     missed: Sequence[bytes]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Kept:
     channel: "_Channel"
     offset: int
     at: float
     event: bytes
+    dropped: bool = False
 
 
 class _Channel:
@@ -95,6 +96,7 @@ class Hub:
         # Every kept event in the order of time: what is too old, or too much, goes from the left.
         self._history: deque[_Kept] = deque()
         self._len = 0
+        self._count = 0
         self._epoch = secrets.token_hex(6)
         self._epochs = count(1)
         self._delivered = telemetry.meter().create_counter("switchyard.realtime.delivered")
@@ -131,7 +133,7 @@ class Hub:
         """Number anew: events may have been lost."""
         self._epoch = secrets.token_hex(6)
         self._history.clear()
-        self._len = 0
+        self._len = self._count = 0
         for key, channel in tuple(self._channels.items()):
             renewed = self._channels[key] = _Channel(key, f"{self._epoch}-{next(self._epochs)}")
             renewed.listeners = channel.listeners
@@ -148,19 +150,25 @@ class Hub:
         channel.kept.append(kept)
         self._history.append(kept)
         self._len += len(kept.event)
+        self._count += 1
         if len(channel.kept) > KEPT_MAX:
             self._drop(channel.kept[0])
         oldest = kept.at - KEPT_S
         while self._history and (self._history[0].at < oldest or self._len > KEPT_LEN_MAX):
             self._drop(self._history.popleft())
+        if len(self._history) > 2 * self._count + KEPT_MAX:
+            # Busy channels have dropped theirs before their time.
+            self._history = deque(each for each in self._history if not each.dropped)
 
     def _drop(self, kept: _Kept) -> None:
-        channel = kept.channel
-        # It may have gone before, as one too many of its channel: then only its place in the history was left.
-        if channel.kept and channel.kept[0] is kept:
-            channel.kept.popleft()
-            self._len -= len(kept.event)
-            self._forget_if_idle(channel)
+        if kept.dropped:
+            return
+        # Of its channel it is always the oldest: both are in the order of time.
+        kept.dropped = True
+        kept.channel.kept.popleft()
+        self._len -= len(kept.event)
+        self._count -= 1
+        self._forget_if_idle(kept.channel)
 
     def _forget_if_idle(self, channel: _Channel) -> None:
         if not channel.kept and not channel.listeners:

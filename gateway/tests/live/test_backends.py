@@ -1,0 +1,195 @@
+"""Where calls go, and what happens when they fail."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chassis import errors
+from gateway import backends
+from gateway.backends import Instance, Retries
+
+
+def _unavailable(_: object) -> None:
+    raise errors.Unavailable
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+async def _calls(house: Any, count: int) -> list[int]:
+    headers = house.bearer()
+    answers = [await house.http.get("/api/v1/kettles/k1", headers=headers) for _ in range(count)]
+    return [answer.status_code for answer in answers]
+
+
+async def _two(house: Any) -> Any:
+    """A second instance, once the gateway sends calls there."""
+    other, _ = await house.another()
+    headers = house.bearer()
+    async with asyncio.timeout(5):
+        while not other.calls:
+            await house.http.get("/api/v1/kettles/k1", headers=headers)
+    house.kettles.calls.clear()
+    other.calls.clear()
+    return other
+
+
+class TestChoice:
+    async def test_all_instances_get_calls(self, house: Any) -> None:
+        other = await _two(house)
+
+        await _calls(house, 40)
+
+        assert min(len(house.kettles.calls), len(other.calls)) >= 5
+
+    async def test_the_busier_one_gets_fewer(self, house: Any) -> None:
+        other = await _two(house)
+        gate = asyncio.Event()
+
+        async def wait(_: object) -> Any:
+            await gate.wait()
+            return house.kettles.kettle()
+
+        house.kettles.answers["GetKettle"] = wait
+        headers = house.bearer()
+        calls = [asyncio.create_task(house.http.get("/api/v1/kettles/k1", headers=headers)) for _ in range(60)]
+
+        await _until(lambda: len(house.kettles.calls) + len(other.calls) == 60)
+        gate.set()
+        await asyncio.gather(*calls)
+
+        assert len(house.kettles.calls) < len(other.calls)
+
+    async def test_one_that_is_gone_gets_none(self, house: Any) -> None:
+        other = await _two(house)
+        await house.registry.take_out(house.instance)
+        await house.another(other)
+        await _until(lambda: len(house.gateway._backends._by_service["kettles"]) == 2)
+
+        await _calls(house, 10)
+
+        assert house.kettles.calls == []
+
+
+class TestRetry:
+    async def test_a_read_is_tried_elsewhere(self, house: Any) -> None:
+        await _two(house)
+        house.kettles.answers["GetKettle"] = _unavailable
+
+        assert await _calls(house, 10) == [200] * 10
+
+    async def test_a_change_that_may_have_happened_is_not(self, house: Any) -> None:
+        house.kettles.answers["CreateKettle"] = _unavailable
+
+        answer = await house.http.post("/api/v1/kettles", json={"name": "x"}, headers=house.bearer())
+
+        assert (answer.status_code, len(house.kettles.calls)) == (503, 1)
+
+    async def test_a_change_that_never_left_is(self, make_house: Any) -> None:
+        house = await make_house()
+        await house.registry.put(
+            "kettles", "127.0.0.1:1", house.contract, grpc_services=["acme.kettles.v1.KettlesService"]
+        )
+        await _until(lambda: len(house.gateway._backends._by_service["kettles"]) == 2)
+        headers = house.bearer()
+
+        answers = [await house.http.post("/api/v1/kettles", json={"name": "x"}, headers=headers) for _ in range(10)]
+
+        assert [answer.status_code for answer in answers] == [201] * 10
+
+    async def test_a_service_in_trouble_is_not_buried(self, house: Any) -> None:
+        house.gateway._backends._retries._stock = 0
+        house.kettles.answers["GetKettle"] = _unavailable
+
+        await _calls(house, 10)
+
+        # A fifth of the calls may be tried again.
+        assert len(house.kettles.calls) <= 13
+
+    def test_the_budget_is_a_share_of_the_calls(self) -> None:
+        retries = Retries()
+        while retries.take():
+            pass
+
+        for _ in range(50):
+            retries.pay_in()
+
+        assert [retries.take() for _ in range(11)] == [True] * 10 + [False]
+
+
+def _peers(count: int) -> list[Instance]:
+    channel: Any = None
+    return [Instance(str(number), "", channel, weight=100, far=False) for number in range(count)]
+
+
+class TestEjection:
+    def test_an_instance_that_keeps_failing_is_left_alone(self) -> None:
+        peers = _peers(2)
+
+        for _ in range(backends.EJECT_AFTER):
+            peers[0].failed(peers, now=0.0)
+
+        assert peers[0].ejected_until == backends.EJECT_FIRST_S
+
+    def test_for_longer_each_time(self) -> None:
+        peers = _peers(2)
+
+        for _ in range(2 * backends.EJECT_AFTER):
+            peers[0].failed(peers, now=peers[0].ejected_until)
+
+        assert peers[0].ejected_until == 3 * backends.EJECT_FIRST_S
+
+    def test_never_more_than_half(self) -> None:
+        peers = _peers(3)
+
+        for peer in peers:
+            for _ in range(backends.EJECT_AFTER):
+                peer.failed(peers, now=0.0)
+
+        assert [peer.ejected_until > 0 for peer in peers] == [True, False, False]
+
+    def test_an_answer_forgets_failures(self) -> None:
+        peers = _peers(2)
+        for _ in range(backends.EJECT_AFTER - 1):
+            peers[0].failed(peers, now=0.0)
+
+        peers[0].succeeded()
+        peers[0].failed(peers, now=0.0)
+
+        assert peers[0].ejected_until == 0.0
+
+    def test_one_that_is_left_alone_is_not_chosen(self) -> None:
+        peers = _peers(4)
+        peers[0].ejected_until = time.monotonic() + 60
+
+        chosen = {backends._choose(peers, None).address for _ in range(200)}
+
+        assert chosen == {"1", "2", "3"}
+
+
+class TestContracts:
+    async def test_a_new_version_brings_its_routes(self, house: Any, kettles_set: bytes) -> None:
+        renamed = kettles_set.replace(b"/api/v1/manual", b"/api/v1/manuel")
+        address = house.registry.instances[house.instance].address
+
+        await house.registry.put("kettles", address, renamed, grpc_services=["acme.kettles.v1.KettlesService"])
+
+        async with asyncio.timeout(5):
+            while (await house.http.get("/api/v1/manuel")).status_code != 200:
+                await asyncio.sleep(0.01)
+
+    async def test_a_contract_that_cannot_be_used_harms_nobody(self, house: Any) -> None:
+        await house.registry.put("teapots", "127.0.0.1:1", b"nonsense", grpc_services=["acme.Teapots"])
+        await _until(lambda: None in house.gateway._backends._contracts.values())
+
+        assert await _calls(house, 1) == [200]
+
+    @pytest.mark.parametrize("path", ["/healthz", "/api/v1/kettles"])
+    async def test_routes_come_and_stay(self, house: Any, path: str) -> None:
+        assert (await house.http.get(path, headers=house.bearer())).status_code == 200
