@@ -104,7 +104,7 @@ class Page:
         return (self.size, tuple((order.name, order.descending) for order in self.orders), self.after is not None)
 
     def hot(self, select: "sa.Select[Any]") -> "sa.Select[Any]":
-        """As `apply`, for a `chassis.db.Query` that is kept: the cursor's values are parameters, the limit a literal."""
+        """As `apply`, for a `chassis.db.Query` that is kept: the cursor's values are parameters."""
         values = [sa.bindparam(f"after_{place}", type_=order.column.type) for place, order in enumerate(self.orders)]
         return self._ordered(select, values).limit(sa.literal_column(str(self.size + 1)))
 

@@ -1,0 +1,21 @@
+"""Wiring: where the parts of inventory meet."""
+
+from chassis.service import Service
+from services.inventory import work
+from services.inventory.rpc import InventoryRpc
+from services.inventory.settings import InventorySettings
+
+# How often lapsed reservations are looked for, in seconds.
+EXPIRE_EVERY_S = 5.0
+
+
+def build(service: Service) -> None:
+    """Put the parts together."""
+    settings = service.settings
+    assert isinstance(settings, InventorySettings)
+    service.serve(InventoryRpc(service.database, service.pager(), settings.reservation_life_s))
+    service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
+
+
+if __name__ == "__main__":
+    Service("inventory", InventorySettings.load()).run(build)

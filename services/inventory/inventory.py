@@ -1,0 +1,70 @@
+"""The heart of inventory: items, and what may be done with them."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.inventory.v1 import events_pb2
+from switchyard.inventory.v1 import inventory_pb2 as pb
+from uuid_utils.compat import uuid7
+
+from chassis import call, clock, errors, events
+from services.inventory import messages, store
+from services.inventory.models import Item
+
+
+async def create(session: AsyncSession, told: pb.Item) -> Item:
+    """Create an item. Raises `AlreadyExists` when the SKU is taken."""
+    row = Item(
+        tenant_id=call.current().principal.tenant,
+        id=uuid7(),
+        sku=told.sku,
+        name=told.name,
+        category=told.category,
+        supplier=told.supplier,
+        unit=told.unit,
+        low_stock_threshold=told.low_stock_threshold,
+        version=1,
+    )
+    session.add(row)
+    await session.flush()
+    event = events_pb2.ItemCreated(item=messages.new_item(row))
+    events.publish(session, event, subject=f"items/{row.id}", audience=["tenant"])
+    return row
+
+
+async def change(session: AsyncSession, item_id: str, told: pb.Item, paths: Sequence[str]) -> None:
+    """Change an item's named fields. Raises `NotFound`, `StaleVersion`, `AlreadyExists`."""
+    row = await get(session, item_id, lock=True)
+    call.current().require_version(row.version)
+    for name in paths:
+        setattr(row, name, getattr(told, name))
+    if session.is_modified(row):
+        row.version += 1
+        await session.flush()
+        event = events_pb2.ItemUpdated(item=messages.new_item(row))
+        events.publish(session, event, subject=f"items/{row.id}", audience=["tenant"])
+
+
+async def retire(session: AsyncSession, item_id: str) -> None:
+    """Retire an item. Raises `NotFound`, `StaleVersion`, `Conflict` (`ITEM_IN_USE`) while there is stock of it."""
+    row = await get(session, item_id, lock=True)
+    call.current().require_version(row.version)
+    if await store.has_stock(session, row.id) or await store.is_on_a_menu(session, row.id):
+        message = "there is still stock of the item, or something on the menu is made of it"
+        raise errors.Conflict(message, code="ITEM_IN_USE")
+    row.deleted_at = clock.now()
+    row.version += 1
+
+
+async def get(session: AsyncSession, item_id: str, *, lock: bool = False) -> Item:
+    """One item. Raises `NotFound`."""
+    row = await store.item(session, item_id, lock=lock)
+    if row is None:
+        raise errors.NotFound
+    return row
+
+
+def check_site(site_id: str) -> None:
+    """Raise `NotFound` for a site that the caller may not see."""
+    if not call.current().principal.may_see_site(site_id):
+        raise errors.NotFound

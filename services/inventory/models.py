@@ -1,0 +1,141 @@
+"""The tables of inventory."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from chassis import clock
+
+# The expiry of what does not expire: a real value, so that "first expiry first" is one order without nulls.
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables of the service."""
+
+
+def _moment(**more: Any) -> Any:
+    return mapped_column(sa.DateTime(timezone=True), **more)
+
+
+class Item(Base):
+    """A thing that is stocked. A retired one is kept for its ledger."""
+
+    __tablename__ = "items"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    sku: Mapped[str]
+    name: Mapped[str]
+    category: Mapped[str]
+    supplier: Mapped[str]
+    unit: Mapped[int]
+    low_stock_threshold: Mapped[int]
+    version: Mapped[int]
+    created_at: Mapped[datetime] = _moment(default=clock.now)
+    updated_at: Mapped[datetime] = _moment(default=clock.now, onupdate=clock.now)
+    deleted_at: Mapped[datetime | None] = _moment()
+
+
+class Balance(Base):
+    """What is there of an item at a site: the sum of its movements, and what of it is promised."""
+
+    __tablename__ = "balances"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID] = mapped_column(primary_key=True)
+    site_id: Mapped[UUID] = mapped_column(primary_key=True)
+    on_hand: Mapped[int]
+    reserved: Mapped[int]
+    # The alert has been raised and the stock has not recovered since.
+    is_low: Mapped[bool]
+
+    @property
+    def available(self) -> int:
+        """On hand less reserved."""
+        return self.on_hand - self.reserved
+
+
+class Batch(Base):
+    """A lot of an item at a site. What came in without a lot lies in the lot `-`."""
+
+    __tablename__ = "batches"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID]
+    site_id: Mapped[UUID]
+    lot: Mapped[str]
+    quantity: Mapped[int]
+    on_hand: Mapped[int]
+    reserved: Mapped[int]
+    status: Mapped[int]
+    expires_at: Mapped[datetime] = _moment()
+    received_at: Mapped[datetime] = _moment()
+
+
+class Movement(Base):
+    """One row of the ledger, never changed. `quantity` is signed."""
+
+    __tablename__ = "movements"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID]
+    site_id: Mapped[UUID]
+    batch_id: Mapped[UUID]
+    type: Mapped[int]
+    quantity: Mapped[int]
+    balance_after: Mapped[int]
+    reason: Mapped[str]
+    order_id: Mapped[UUID | None]
+    recorded_at: Mapped[datetime] = _moment()
+
+
+class MenuItem(Base):
+    """What is sold. `recipe` is a list of `{item_id, quantity}`."""
+
+    __tablename__ = "menu_items"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    category: Mapped[str]
+    price_amount: Mapped[int]
+    price_currency: Mapped[str]
+    recipe: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    sold_out: Mapped[bool]
+    version: Mapped[int]
+    created_at: Mapped[datetime] = _moment(default=clock.now)
+    updated_at: Mapped[datetime] = _moment(default=clock.now, onupdate=clock.now)
+    deleted_at: Mapped[datetime | None] = _moment()
+
+
+class Reservation(Base):
+    """Stock promised to an order. `lines` are as priced when it was made."""
+
+    __tablename__ = "reservations"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column("order_id", primary_key=True)
+    site_id: Mapped[UUID]
+    state: Mapped[int]
+    lines: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    expires_at: Mapped[datetime] = _moment()
+
+
+class Pick(Base):
+    """A quantity of one batch held for an order."""
+
+    __tablename__ = "reservation_picks"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    order_id: Mapped[UUID] = mapped_column(primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID]
+    quantity: Mapped[int]
+    reason: Mapped[str]

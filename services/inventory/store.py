@@ -1,0 +1,240 @@
+"""The queries of inventory."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.inventory.v1 import inventory_pb2 as pb
+
+from chassis.db import Query
+from services.inventory.models import Balance, Batch, Item, MenuItem, Movement, Pick, Reservation
+
+_SITES = sa.bindparam("sites", type_=ARRAY(sa.Uuid))
+_EVERYWHERE = sa.bindparam("everywhere", type_=sa.Boolean)
+# Stock of one item over the sites of the caller: the inner side of a join with items.
+_STOCK = (
+    sa.select(
+        sa.cast(sa.func.coalesce(sa.func.sum(Balance.on_hand), 0), sa.BigInteger).label("on_hand"),
+        sa.cast(sa.func.coalesce(sa.func.sum(Balance.reserved), 0), sa.BigInteger).label("reserved"),
+    )
+    .where(
+        Balance.tenant_id == Item.tenant_id,
+        Balance.item_id == Item.id,
+        sa.or_(_EVERYWHERE, Balance.site_id == sa.func.any(_SITES)),
+    )
+    .lateral("stock")
+)
+_COLUMNS = [column for column in Item.__table__.columns if column.name not in {"tenant_id", "deleted_at"}]
+ITEMS = (
+    sa.select(*_COLUMNS, _STOCK.c.on_hand, _STOCK.c.reserved)
+    .select_from(sa.join(Item, _STOCK, sa.true()))
+    .where(Item.deleted_at.is_(None))
+)
+ITEM = Query(ITEMS.where(Item.id == sa.bindparam("id", type_=sa.Uuid)).limit(sa.literal_column("1")))
+# What a list may be narrowed by; each present filter adds its condition to the statement.
+ITEM_FILTERS = {
+    "sku": sa.func.lower(Item.sku) == sa.func.lower(sa.bindparam("sku", type_=sa.Text)),
+    "category": Item.category == sa.bindparam("category", type_=sa.Text),
+    "supplier": Item.supplier == sa.bindparam("supplier", type_=sa.Text),
+    "q": sa.or_(
+        Item.name.icontains(sa.bindparam("q", type_=sa.Text), autoescape=False),
+        Item.sku.icontains(sa.bindparam("q", type_=sa.Text), autoescape=False),
+    ),
+    "low_stock": (_STOCK.c.on_hand - _STOCK.c.reserved < Item.low_stock_threshold)
+    == sa.bindparam("low_stock", type_=sa.Boolean),
+}
+
+
+async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False) -> Item | None:
+    """One item that is not retired."""
+    select = sa.select(Item).where(Item.id == UUID(str(item_id)), Item.deleted_at.is_(None))
+    found: Item | None = await session.scalar(select.with_for_update() if lock else select)
+    return found
+
+
+async def has_stock(session: AsyncSession, item_id: UUID) -> bool:
+    """Whether any of an item is anywhere."""
+    select = sa.select(sa.exists().where(Balance.item_id == item_id, Balance.on_hand > 0))
+    return bool(await session.scalar(select))
+
+
+async def is_on_a_menu(session: AsyncSession, item_id: UUID) -> bool:
+    """Whether something that is sold is made of it."""
+    recipe = MenuItem.recipe.contains([{"item_id": str(item_id)}])
+    return bool(await session.scalar(sa.select(sa.exists().where(recipe, MenuItem.deleted_at.is_(None)))))
+
+
+async def lock_balances(
+    session: AsyncSession, *, tenant: UUID, site_id: UUID, item_ids: Iterable[UUID]
+) -> dict[UUID, Balance]:
+    """The balances of items at a site, made where they are missing, locked in the order of the items' ids."""
+    wanted = sorted(set(item_ids))
+    if not wanted:
+        return {}
+    rows = [
+        {"tenant_id": tenant, "item_id": each, "site_id": site_id, "on_hand": 0, "reserved": 0, "is_low": False}
+        for each in wanted
+    ]
+    select = (
+        sa.select(Balance)
+        .where(Balance.site_id == site_id, Balance.item_id.in_(wanted))
+        .order_by(Balance.item_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    found = {balance.item_id: balance for balance in await session.scalars(select)}
+    if len(found) < len(wanted):
+        await session.execute(postgresql.insert(Balance).values(rows).on_conflict_do_nothing())
+        found = {balance.item_id: balance for balance in await session.scalars(select)}
+    return found
+
+
+async def sellable(session: AsyncSession, *, item_id: UUID, site_id: UUID, at: datetime) -> Sequence[Batch]:
+    """The batches of an item at a site that may be sold and have something left, first expiry first, then first in."""
+    select = (
+        sa.select(Batch)
+        .where(
+            Batch.item_id == item_id,
+            Batch.site_id == site_id,
+            Batch.status == pb.BATCH_STATUS_AVAILABLE,
+            Batch.expires_at > at,
+            Batch.on_hand > Batch.reserved,
+        )
+        .order_by(Batch.expires_at, Batch.received_at, Batch.id)
+    )
+    return (await session.scalars(select)).all()
+
+
+async def batch(session: AsyncSession, *, item_id: UUID, site_id: UUID, batch_id: UUID) -> Batch | None:
+    """One batch of an item at a site."""
+    select = sa.select(Batch).where(Batch.id == batch_id, Batch.item_id == item_id, Batch.site_id == site_id)
+    found: Batch | None = await session.scalar(select)
+    return found
+
+
+async def lot(session: AsyncSession, *, item_id: UUID, site_id: UUID, name: str) -> Batch | None:
+    """One lot of an item at a site."""
+    select = sa.select(Batch).where(Batch.item_id == item_id, Batch.site_id == site_id, Batch.lot == name)
+    found: Batch | None = await session.scalar(select)
+    return found
+
+
+async def batches_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Batch]:
+    """Batches by their ids."""
+    return {batch.id: batch for batch in await session.scalars(sa.select(Batch).where(Batch.id.in_(list(ids))))}
+
+
+def batches(item_id: str, sites: Iterable[str]) -> "sa.Select[Any]":
+    """The batches of an item, at some sites or at all."""
+    return _at(sa.select(Batch).where(Batch.item_id == UUID(item_id)), Batch.site_id, sites)
+
+
+def movements(item_id: str, sites: Iterable[str]) -> "sa.Select[Any]":
+    """The movements of an item, at some sites or at all."""
+    return _at(sa.select(Movement).where(Movement.item_id == UUID(item_id)), Movement.site_id, sites)
+
+
+def _at(select: "sa.Select[Any]", column: Any, sites: Iterable[str]) -> "sa.Select[Any]":
+    wanted = [UUID(site) for site in sites]
+    return select.where(column.in_(wanted)) if wanted else select
+
+
+async def ledger_sums(session: AsyncSession, item_id: UUID) -> Any:
+    """What the ledger, the balances, the batches and the reservations of an item say, each added up by itself."""
+    held = (pb.RESERVATION_STATE_ACTIVE, pb.RESERVATION_STATE_PARTIALLY_POSTED)
+    moved = sa.select(sa.func.coalesce(sa.func.sum(Movement.quantity), 0)).where(Movement.item_id == item_id)
+    return (
+        await session.execute(
+            sa.select(
+                moved.scalar_subquery().label("moved"),
+                _sum(Balance.on_hand, Balance.item_id == item_id).label("on_hand"),
+                _sum(Balance.reserved, Balance.item_id == item_id).label("reserved"),
+                _sum(Batch.on_hand, Batch.item_id == item_id).label("in_batches"),
+                _sum(
+                    Pick.quantity,
+                    Pick.item_id == item_id,
+                    Pick.order_id.in_(sa.select(Reservation.id).where(Reservation.state.in_(held))),
+                ).label("held"),
+                sa.select(sa.func.count()).where(Movement.item_id == item_id).scalar_subquery().label("movements"),
+            )
+        )
+    ).one()
+
+
+def _sum(column: Any, *where: Any) -> Any:
+    return sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(*where).scalar_subquery()
+
+
+async def disagreements(session: AsyncSession, item_id: UUID) -> int:
+    """How many balances of an item are not the sum of their movements."""
+    sums = (
+        sa.select(Movement.site_id, sa.func.sum(Movement.quantity).label("moved"))
+        .where(Movement.item_id == item_id)
+        .group_by(Movement.site_id)
+        .subquery()
+    )
+    select = (
+        sa.select(sa.func.count())
+        .select_from(sa.join(Balance, sums, Balance.site_id == sums.c.site_id, isouter=True))
+        .where(Balance.item_id == item_id, Balance.on_hand != sa.func.coalesce(sums.c.moved, 0))
+    )
+    return int(await session.scalar(select) or 0)
+
+
+def menu(category: str = "") -> "sa.Select[Any]":
+    """What is on the menu."""
+    select = sa.select(MenuItem).where(MenuItem.deleted_at.is_(None))
+    return select.where(MenuItem.category == category) if category else select
+
+
+async def menu_item(session: AsyncSession, menu_item_id: str) -> MenuItem | None:
+    """One thing that is sold, locked."""
+    found: MenuItem | None = await session.scalar(menu().where(MenuItem.id == UUID(menu_item_id)).with_for_update())
+    return found
+
+
+async def menu_by_id(session: AsyncSession, ids: Iterable[str]) -> dict[str, MenuItem]:
+    """Things that are sold, by their ids."""
+    select = menu().where(MenuItem.id.in_([UUID(each) for each in set(ids)]))
+    return {str(row.id): row for row in await session.scalars(select)}
+
+
+async def known_items(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Item]:
+    """Items that are not retired, by their ids."""
+    select = sa.select(Item).where(Item.id.in_(list(ids)), Item.deleted_at.is_(None))
+    return {row.id: row for row in await session.scalars(select)}
+
+
+async def available_at(session: AsyncSession, site_id: str, item_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """What is available of items at a site."""
+    select = sa.select(Balance).where(Balance.site_id == UUID(site_id), Balance.item_id.in_(list(item_ids)))
+    return {row.item_id: row.available for row in await session.scalars(select)}
+
+
+async def begin_reservation(session: AsyncSession, row: dict[str, object]) -> bool:
+    """Claim an order's reservation; whether nobody has."""
+    statement = postgresql.insert(Reservation).values(row).on_conflict_do_nothing().returning(sa.literal(1))
+    return (await session.execute(statement)).first() is not None
+
+
+async def reservation(session: AsyncSession, order_id: str) -> Reservation | None:
+    """An order's reservation, locked."""
+    select = sa.select(Reservation).where(Reservation.id == UUID(order_id)).with_for_update()
+    found: Reservation | None = await session.scalar(select)
+    return found
+
+
+async def picks(session: AsyncSession, order_id: UUID) -> Sequence[Pick]:
+    """What is held for an order."""
+    return (await session.scalars(sa.select(Pick).where(Pick.order_id == order_id).order_by(Pick.item_id))).all()
+
+
+async def lapsed(session: AsyncSession, *, at: datetime, most: int) -> "Sequence[sa.Row[UUID, UUID]]":
+    """Tenant and order of reservations of any tenant whose time is over."""
+    statement = sa.text("SELECT tenant_id, order_id FROM lapsed_reservations(:at, :most)")
+    return (await session.execute(statement, {"at": at, "most": most})).all()

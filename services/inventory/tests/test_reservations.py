@@ -1,0 +1,222 @@
+"""Promised stock, attacked by many orders at once."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from switchyard.inventory.v1 import inventory_pb2 as pb
+from switchyard.inventory.v1 import inventory_pb2_grpc
+from uuid_utils.compat import uuid7
+
+from chassis import clock, errors
+from chassis.testing import Databases, Running, Serve, Tenant
+from services.inventory import work
+from services.inventory.__main__ import build
+from services.inventory.settings import InventorySettings
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A thing on the menu, made of one item."""
+
+    running: Running
+    staff: Any
+    orders: Any
+    site_id: str
+    item_id: str
+    menu_item_id: str
+
+    @classmethod
+    async def open(cls, serve: Serve, tenant: Tenant, *lots: tuple[int, int]) -> "Shop":
+        """A shop with lots of (quantity, days until expiry or 0)."""
+        running = await serve("inventory", build, settings=InventorySettings)
+        staff = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.user()))
+        orders = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.service("orders")))
+        site_id = str(uuid7())
+        item = await staff.CreateItem(pb.CreateItemRequest(item=pb.Item(sku="X", name="X", unit=pb.UNIT_EACH)))
+        for number, (quantity, days) in enumerate(lots):
+            batch = pb.Batch(site_id=site_id, lot=f"L{number}", quantity=quantity)
+            if days:
+                batch.expires_at.FromDatetime(clock.now() + timedelta(days=days))
+            await staff.CreateBatch(pb.CreateBatchRequest(item_id=item.id, batch=batch))
+        sold = pb.MenuItem(name="X", recipe=[pb.RecipeLine(item_id=item.id, quantity=1)])
+        sold.price.amount, sold.price.currency = 250, "USD"
+        menu_item = await staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+        return cls(running, staff, orders, site_id, item.id, menu_item.id)
+
+    def wish(self, quantity: int = 1, order_id: str | None = None) -> pb.ReserveRequest:
+        line = pb.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
+        return pb.ReserveRequest(order_id=order_id or str(uuid7()), site_id=self.site_id, lines=[line])
+
+    async def stock(self) -> tuple[int, int]:
+        item = await self.staff.GetItem(pb.GetItemRequest(id=self.item_id))
+        assert (await self.staff.VerifyLedger(pb.VerifyLedgerRequest(item_id=self.item_id))).consistent
+        return item.on_hand, item.reserved
+
+
+class TestReserve:
+    async def test_forty_orders_and_seven_units(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 5), (4, 0))
+
+        answers = await asyncio.gather(*(shop.orders.Reserve(shop.wish()) for _ in range(40)), return_exceptions=True)
+
+        assert Counter(getattr(answer, "code", "reserved") for answer in answers) == {
+            "reserved": 7,
+            "INSUFFICIENT_STOCK": 33,
+        }
+        assert await shop.stock() == (7, 7)
+
+    async def test_one_order_reserves_once_however_often_it_asks(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish(2)
+
+        answers = await asyncio.gather(*(shop.orders.Reserve(wish) for _ in range(10)))
+
+        assert all(answer == answers[0] for answer in answers)
+        assert await shop.stock() == (10, 2)
+
+    async def test_says_which_batches_and_why(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 0), (2, 5))
+
+        reservation = await shop.orders.Reserve(shop.wish(4))
+
+        assert [(pick.quantity, pick.reason) for pick in sorted(reservation.picks, key=lambda pick: pick.quantity)] == [
+            (2, "first_expiry"),
+            (2, "first_in"),
+        ]
+        assert (reservation.lines[0].name, reservation.lines[0].unit_price.amount) == ("X", 250)
+
+    async def test_what_has_expired_is_not_promised(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 1))
+
+        with clock.shifted(timedelta(days=2)), pytest.raises(errors.Conflict) as refused:
+            await shop.orders.Reserve(shop.wish())
+
+        assert refused.value.code == "INSUFFICIENT_STOCK"
+
+    async def test_users_may_not(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 0))
+
+        with pytest.raises(errors.Denied):
+            await shop.staff.Reserve(shop.wish())
+
+    async def test_what_is_not_on_the_menu_is_named(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 0))
+        wish = shop.wish()
+        wish.lines[0].menu_item_id = str(uuid7())
+
+        with pytest.raises(errors.Invalid) as refused:
+            await shop.orders.Reserve(wish)
+
+        assert list(refused.value.fields) == ["lines.0.menu_item_id"]
+
+
+class TestPost:
+    async def test_consumes_once_however_often(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish(3)
+        await shop.orders.Reserve(wish)
+        request = pb.PostReservationRequest(order_id=wish.order_id)
+
+        await asyncio.gather(*(shop.orders.PostReservation(request) for _ in range(10)))
+
+        assert await shop.stock() == (7, 0)
+
+    async def test_a_recalled_batch_is_replaced(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        shop = await Shop.open(serve, tenant, (3, 1), (5, 9))
+        wish = shop.wish(2)
+        await shop.orders.Reserve(wish)
+        await _recall(databases, shop, "L0")
+
+        await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+        batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
+        assert [(batch.lot, batch.on_hand, batch.reserved) for batch in batches] == [("L0", 3, 0), ("L1", 3, 0)]
+        assert await shop.stock() == (6, 0)
+
+    async def test_released_it_cannot_be_posted(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish()
+        await shop.orders.Reserve(wish)
+        await shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id))
+
+        with pytest.raises(errors.InvalidTransition):
+            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+
+class TestRelease:
+    async def test_gives_back_once_however_often(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish(4)
+        await shop.orders.Reserve(wish)
+        request = pb.ReleaseReservationRequest(order_id=wish.order_id)
+
+        await asyncio.gather(*(shop.orders.ReleaseReservation(request) for _ in range(10)))
+
+        assert await shop.stock() == (10, 0)
+
+    async def test_before_reserving_it_closes_the_order(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish()
+        await shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id))
+
+        late = await shop.orders.Reserve(wish)
+
+        assert late.state == pb.RESERVATION_STATE_RELEASED
+        assert await shop.stock() == (10, 0)
+
+    async def test_posting_and_releasing_at_once_do_one_of_them(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (30, 0))
+        wishes = [shop.wish() for _ in range(10)]
+        await asyncio.gather(*(shop.orders.Reserve(wish) for wish in wishes))
+
+        await asyncio.gather(
+            *(shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id)) for wish in wishes),
+            *(shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id)) for wish in wishes),
+            return_exceptions=True,
+        )
+
+        states = [(await shop.orders.Reserve(wish)).state for wish in wishes]
+        sold = states.count(pb.RESERVATION_STATE_POSTED)
+        assert sold + states.count(pb.RESERVATION_STATE_RELEASED) == 10
+        assert await shop.stock() == (30 - sold, 0)
+
+
+class TestExpire:
+    async def test_what_lapsed_is_given_back(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish(4)
+        await shop.orders.Reserve(wish)
+
+        with clock.shifted(timedelta(days=8)):
+            await work.expire(shop.running.service.database)
+
+        assert (await shop.orders.Reserve(wish)).state == pb.RESERVATION_STATE_EXPIRED
+        assert await shop.stock() == (10, 0)
+
+    async def test_expiry_and_posting_at_once_do_one_of_them(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        wish = shop.wish(4)
+        await shop.orders.Reserve(wish)
+
+        with clock.shifted(timedelta(days=8)):
+            await asyncio.gather(
+                work.expire(shop.running.service.database),
+                shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id)),
+                return_exceptions=True,
+            )
+
+        state = (await shop.orders.Reserve(wish)).state
+        assert await shop.stock() == ((6, 0) if state == pb.RESERVATION_STATE_POSTED else (10, 0))
+
+
+async def _recall(databases: Databases, shop: Shop, lot: str) -> None:
+    connection = await asyncpg.connect(databases.admin("inventory"))
+    await connection.execute(
+        "UPDATE batches SET status = 3 WHERE item_id = $1::text::uuid AND lot = $2", shop.item_id, lot
+    )
+    await connection.close()

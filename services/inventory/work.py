@@ -1,0 +1,22 @@
+"""What inventory does by itself: it gives back what was promised for too long."""
+
+from chassis import call, clock, identity
+from chassis.db import Database
+from services.inventory import reservations, store
+
+BATCH = 100
+
+
+async def expire(database: Database) -> None:
+    """Expire the reservations whose time is over, each in its own tenant."""
+    async with database.transaction(identity.service_principal("inventory", None)) as session:
+        lapsed = await store.lapsed(session, at=clock.now(), most=BATCH)
+    for due in lapsed:
+        tenant_id, order_id = due[0], due[1]
+        principal = identity.service_principal("inventory", tenant_id)
+        with call.answering(call.Call(principal=principal, action="inventory.ExpireReservation", category="data")):
+            async with database.transaction() as session:
+                row = await store.reservation(session, str(order_id))
+                # It may have been posted or released since it was listed.
+                if row is not None and row.state == reservations.ACTIVE and row.expires_at <= clock.now():
+                    await reservations.release(session, str(order_id), state=reservations.EXPIRED)
