@@ -19,6 +19,7 @@ from bench.suite import Suite, SuiteError
 from bench.targets import Headers, Target
 from bench.world import World
 from chassis.embedded import EmbeddedServersError
+from cli.api import ApiError
 
 FOLDER = Path(__file__).resolve().parents[1] / ".run" / "bench"
 CONNECTIONS = 16
@@ -192,7 +193,7 @@ def main() -> int:
     work: Awaitable[dict[str, Any]] = run(options, lambda line: print(line, file=sys.stderr, flush=True))
     try:
         result = asyncio.run(work)  # type: ignore[arg-type]
-    except (WrongAnswer, SuiteError, EmbeddedServersError, TimeoutError) as failure:
+    except (WrongAnswer, SuiteError, ApiError, EmbeddedServersError, TimeoutError) as failure:
         print(f"bench: {type(failure).__name__}: {failure}", file=sys.stderr)
         return 1
     if not options.trial:

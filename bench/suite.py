@@ -102,7 +102,7 @@ class Suite:
 
     def address_of(self, api: Api, service: str) -> str:
         """Where a service listens, by the registry."""
-        address: str = api.list_all(f"/api/v1/services/{service}/instances")[0]["address"]
+        address: str = api.call("GET", f"/api/v1/services/{service}/instances")[0]["address"]
         return address
 
     def watch(self, *names: str) -> cpu.Watch:
