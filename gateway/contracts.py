@@ -7,6 +7,7 @@ A set that cannot be used raises `ContractError`, and no other service notices.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -86,13 +87,14 @@ class Contract:
         `services` are the full names of the gRPC services it serves; unless given, those of its own packages, which
         are the packages of the files that no other file of the set imports.
         """
-        files = _files(descriptor_set)
-        index = _Index()
-        for file in files:
-            index.add(file)
-        contract = cls(service, _pool(files), index.comments, index.policies, index.rules)
-        names = _own_services(files) if services is None else tuple(services)
-        contract.methods = tuple(contract._methods(names, index.options))
+        with refusing(service):
+            files = _files(descriptor_set)
+            index = _Index()
+            for file in files:
+                index.add(file)
+            contract = cls(service, _pool(files), index.comments, index.policies, index.rules)
+            names = _own_services(files) if services is None else tuple(services)
+            contract.methods = tuple(contract._methods(names, index.options))
         return contract
 
     def _methods(
@@ -135,6 +137,17 @@ class Contract:
         return self.rules.get(found.full_name, _NO_RULES)
 
 
+@contextmanager
+def refusing(service: str) -> Iterator[None]:
+    """The border to what others announce: whatever goes wrong in reading it is their contract's error."""
+    try:
+        yield
+    except ContractError:
+        raise
+    except Exception as error:
+        raise ContractError(f"{service}: unreadable contract: {type(error).__name__}: {error}") from error
+
+
 def reachable(start: Descriptor, *, stop: Callable[[Descriptor], bool]) -> list[Descriptor]:
     """The message types that `start` leads to, itself first; `stop` says which are leaves and not in the list."""
     found: dict[str, Descriptor] = {}
@@ -157,7 +170,20 @@ def _files(descriptor_set: bytes) -> list[descriptor_pb2.FileDescriptorProto]:
         raise ContractError("not a FileDescriptorSet") from error
     if not files:
         raise ContractError("an empty FileDescriptorSet")
+    for file in files:
+        _check_text(file)
     return files
+
+
+def _check_text(message: Message) -> None:
+    """Refuse text that is not UTF-8: protobuf hands it out as bytes, which no reader of names or policies expects."""
+    for found, value in message.ListFields():
+        values = value if found.is_repeated else [value]
+        if found.message_type is not None:
+            for each in values:
+                _check_text(each)
+        elif found.type == FieldDescriptor.TYPE_STRING and not all(isinstance(each, str) for each in values):
+            raise ContractError(f"{found.full_name}: text that is not UTF-8")
 
 
 def _pool(files: Iterable[descriptor_pb2.FileDescriptorProto]) -> descriptor_pool.DescriptorPool:

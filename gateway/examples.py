@@ -15,6 +15,8 @@ from gateway.schemas import Use, is_required, scalar
 
 UUID: Final = "01980000-0000-7000-8000-000000000001"
 TIME: Final = "2026-11-21T09:30:00.000Z"
+# An example that would have to be longer is not worth its place.
+LEN_MAX: Final = 1000
 _LEAVES: Final[dict[str, Any]] = {
     "Timestamp": TIME,
     "Duration": "1.5s",
@@ -34,7 +36,9 @@ _FORMATS: Final = {
     "uuid": UUID,
 }
 # Tried in turn on a pattern that no example came with.
-_CANDIDATES: Final = ("example", "EXAMPLE", "USD", "EUR", "a", "A", "1", "0" * 64, "12:30", "example-1", "2026-11-21")
+_CANDIDATES: Final = ("example", "EXAMPLE", "USD", "a", "A", "1", "12:30", "example-1", "2026-11-21")
+# Tried only where the pattern counts to it: a long text can keep a bad pattern busy for ever.
+_DIGEST: Final = "0" * 64
 _STRINGS: Final = {"next_cursor": "", "cursor": "", "currency": "USD", "time_zone": "UTC", "token_type": "Bearer"}
 
 
@@ -91,7 +95,7 @@ def of_field(contract: Contract, field: FieldDescriptor, use: Use, *, above: tup
         value = value_field(field)
         return {_name(field): _one(contract, value, use, found.map.values, above)}
     if field.is_repeated:
-        count = max(1, found.repeated.min_items)
+        count = min(max(1, found.repeated.min_items), LEN_MAX)
         return [_one(contract, field, use, found.repeated.items, above) for _ in range(count)]
     return _one(contract, field, use, found, above)
 
@@ -144,8 +148,10 @@ def _string(field: FieldDescriptor, schema: rules.Schema) -> str:
     else:
         text = _STRINGS.get(field.name, field.name.replace("_", " "))
     patterns = [schema["pattern"]] if "pattern" in schema else [each["pattern"] for each in schema.get("allOf", [])]
-    low, high = schema.get("minLength", 0), schema.get("maxLength", 1000)
-    for candidate in (text, *_CANDIDATES):
+    low: int = min(schema.get("minLength", 0), LEN_MAX)
+    high: int = schema.get("maxLength", LEN_MAX)
+    digest = (_DIGEST,) if any("64" in pattern for pattern in patterns) else ()
+    for candidate in (text[:32], *_CANDIDATES, *digest):
         fitted = candidate.ljust(low, "x")[:high]
         if all(re.search(pattern, fitted) for pattern in patterns):
             return fitted

@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from gateway import endpoints, errors, examples, schemas
+from gateway.contracts import ContractError, refusing
 from gateway.routes import Route, RouteTable
 from gateway.rules import Schema
 from gateway.schemas import Schemas
@@ -36,8 +37,7 @@ def document(table: RouteTable, *, title: str = "Switchyard", version: str = "1"
         shape = tuple("*" if _is_variable(route, at) else each for at, each in enumerate(route.segments))
         # Two templates that differ in the names of their variables only are one path.
         names = spelled.setdefault((shape, route.action), [each.path.replace(".", "_") for each in route.variables])
-        operation = endpoints.Endpoint(route, found, names).render()
-        paths.setdefault(_path(route, names), {})[route.verb.lower()] = operation
+        paths.setdefault(_path(route, names), {})[route.verb.lower()] = _operation(route, found, names)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -56,6 +56,15 @@ def document(table: RouteTable, *, title: str = "Switchyard", version: str = "1"
         },
         "security": [{"bearer": []}],
     }
+
+
+def _operation(route: Route, found: Schemas, names: list[str]) -> dict[str, Any]:
+    """One operation. A contract that can be served and yet not be described does not take the document down."""
+    try:
+        with refusing(route.service):
+            return endpoints.Endpoint(route, found, names).render()
+    except ContractError as error:
+        return {"summary": route.method.name, "x-undescribed": str(error), "responses": {}}
 
 
 def _tags(table: RouteTable) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 from switchyard.options.v1 import policy_pb2
 
-from gateway.contracts import Binding, Contract, ContractError, Method
+from gateway.contracts import Binding, Contract, ContractError, Method, refusing
 from gateway.transcode import Codecs, Transcoder
 
 # Bindings outside answer with the bare message: other front ends call them already.
@@ -233,8 +233,9 @@ class RouteTable:
 @lru_cache(maxsize=CONTRACTS_MAX)
 def routes_of(contract: Contract) -> tuple[Route, ...]:
     """The routes of one contract, compiled once. Raises `ContractError` for what cannot be served."""
-    codecs = Codecs(contract)
-    return tuple(_route(method, binding, codecs) for method in contract.methods for binding in method.bindings)
+    with refusing(contract.service):
+        codecs = Codecs(contract)
+        return tuple(_route(method, binding, codecs) for method in contract.methods for binding in method.bindings)
 
 
 def _route(method: Method, binding: Binding, codecs: Codecs) -> Route:

@@ -123,7 +123,7 @@ def _string(rules: validate_pb2.StringRules) -> Schema:
         schema["enum"] = list(getattr(rules, "in"))
     if rules.not_in:
         schema["not"] = {"enum": list(rules.not_in)}
-    patterns = [rules.pattern] if rules.HasField("pattern") else []
+    patterns = [rules.pattern] if rules.HasField("pattern") and _compiles(rules.pattern) else []
     patterns += [f"^{re.escape(rules.prefix)}"] if rules.HasField("prefix") else []
     patterns += [f"{re.escape(rules.suffix)}$"] if rules.HasField("suffix") else []
     patterns += [re.escape(rules.contains)] if rules.HasField("contains") else []
@@ -135,6 +135,15 @@ def _string(rules: validate_pb2.StringRules) -> Schema:
     if known in _FORMATS and getattr(rules, known):
         schema["format"] = _FORMATS[known]
     return schema
+
+
+def _compiles(pattern: str) -> bool:
+    """Whether a pattern, which services write for RE2, is one for readers of JSON Schema too."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
 
 
 def _number(rules: Any) -> Schema:

@@ -1,5 +1,6 @@
 """Contracts and the table of routes."""
 
+import random
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from google.api import annotations_pb2  # type: ignore[import-untyped] # ships n
 from google.protobuf import descriptor_pb2
 from switchyard.options.v1 import policy_pb2
 
-from gateway import routes
+from gateway import openapi, routes
 from gateway.contracts import Contract, ContractError
 from gateway.routes import Matched, MethodNotAllowed, RouteTable
 
@@ -206,3 +207,16 @@ class TestBadContract:
 
         assert list(table.refused) == ["bad"]
         assert {each.service for each in table.routes} == {"pets"}
+
+    def test_no_damage_breaks_more_than_the_contract(self, descriptor_set: bytes) -> None:
+        dice = random.Random(1)
+        start = descriptor_set.find(b"acme.pets.v1")
+        for _ in range(300):
+            damaged = bytearray(descriptor_set)
+            for _ in range(dice.choice([1, 1, 2, 5])):
+                damaged[dice.randrange(start, len(damaged))] = dice.randrange(256)
+            try:
+                table = RouteTable.of([Contract.of("bad", bytes(damaged))])
+            except ContractError:
+                continue
+            assert openapi.document(table)["openapi"]
