@@ -29,7 +29,10 @@ def check_owner(principal: Principal, service: str) -> None:
 
 
 async def register(session: AsyncSession, service: str, told: pb.Instance, contract: bytes) -> pb.Instance:
-    """Store a registration under a new epoch; the instance as it now is. Raises `Invalid` for a bad contract."""
+    """Store a registration under a new epoch; the instance as it now is.
+
+    Raises `Invalid` for a bad contract, `AlreadyExists` for the id of another service's instance.
+    """
     digest = _digest(contract)
     if digest:
         await store.keep_contract(session, digest, contract)
@@ -43,7 +46,10 @@ async def register(session: AsyncSession, service: str, told: pb.Instance, contr
     registered.health_score = SCORES[registered.state]
     registered.registered_at.FromDatetime(clock.now())
     registered.last_seen_at.CopyFrom(registered.registered_at)
-    row = await store.instance(session, told.id) or Instance(tenant_id=PLATFORM, id=UUID(told.id))
+    known = await store.instance(session, told.id)
+    if known is not None and known.service != service:
+        raise errors.AlreadyExists(f"the instance is one of {known.service}")
+    row = known or Instance(tenant_id=PLATFORM, id=UUID(told.id))
     row.service, row.epoch, row.state, row.contract_digest = service, registered.epoch, registered.state, digest
     row.address, row.told, row.registered_at = told.address, registered.SerializeToString(), clock.now()
     session.add(row)

@@ -56,6 +56,8 @@ class Entry:
     instance: pb.Instance
     heard_at: float
     critical_since: float | None = None
+    # Drained once, it stays so: a silence in between does not bring the calls back.
+    draining: bool = False
 
 
 @dataclass
@@ -67,17 +69,25 @@ class Roster:
     unrecorded: "asyncio.Queue[Change]" = field(default_factory=asyncio.Queue)
     revision: int = 0
     preserving: bool = False
+    # Until then nobody is told anything: an empty snapshot would make every watcher forget all it knows.
+    restored: asyncio.Event = field(default_factory=asyncio.Event)
     _watchers: "set[asyncio.Queue[pb.WatchResponse | None]]" = field(default_factory=set)
 
     def restore(self, instances: Sequence[pb.Instance]) -> None:
         """Begin with what was registered before a restart; each instance gets time to report."""
         for instance in instances:
-            self.entries.setdefault(instance.id, Entry(instance, time.monotonic() + GRACE_S))
+            draining = instance.state == pb.INSTANCE_STATE_DRAINING
+            entry = Entry(instance, time.monotonic() + GRACE_S, draining=draining)
+            self.entries.setdefault(instance.id, entry)
+        self.restored.set()
         self._tell([entry.instance for entry in self.entries.values()])
 
     def take(self, instance: pb.Instance) -> None:
         """A registration has been stored."""
         before = self.entries.get(instance.id)
+        if before is not None and before.instance.epoch > instance.epoch:
+            # Its successor was quicker from the commit to here.
+            return
         self.entries[instance.id] = Entry(instance, time.monotonic())
         left = before.instance.state if before else pb.INSTANCE_STATE_UNSPECIFIED
         self._changed(instance, left, "registered")
@@ -90,9 +100,9 @@ class Roster:
         entry.heard_at = time.monotonic()
         entry.critical_since = None
         entry.instance.last_seen_at.FromDatetime(clock.now())
-        if entry.instance.state == pb.INSTANCE_STATE_DRAINING:
-            return
-        if ready:
+        if entry.draining:
+            self.move(entry, pb.INSTANCE_STATE_DRAINING, "heartbeat of a drained instance")
+        elif ready:
             self.move(entry, pb.INSTANCE_STATE_PASSING, "heartbeat")
         elif entry.instance.state != pb.INSTANCE_STATE_STARTING:
             self.move(entry, pb.INSTANCE_STATE_WARNING, "says that it is not ready")
@@ -115,6 +125,11 @@ class Roster:
         """The names of all services."""
         return sorted({entry.instance.service for entry in self.entries.values()})
 
+    def drain(self, entry: Entry) -> None:
+        """An instance gets no new calls."""
+        entry.draining = True
+        self.move(entry, pb.INSTANCE_STATE_DRAINING, "drained")
+
     def leave(self, entry: Entry, reason: str) -> None:
         """An instance has ended, or is given up."""
         self.entries.pop(entry.instance.id, None)
@@ -132,15 +147,18 @@ class Roster:
         """Those that have missed their heartbeats; nobody while so many are silent that it must be us."""
         now = time.monotonic()
         overdue = [entry for entry in self.entries.values() if now - entry.heard_at > MISSED_S]
-        preserving = len(overdue) >= PRESERVE_MIN and len(overdue) * 2 > len(self.entries)
+        # Those that were found dead before say nothing about what happens now.
+        dead = [entry for entry in self.entries.values() if entry.critical_since is not None]
+        fresh = [entry for entry in overdue if entry.critical_since is None]
+        preserving = len(fresh) >= PRESERVE_MIN and len(fresh) * 2 > len(self.entries) - len(dead)
         if preserving != self.preserving:
             log.warning("self_preservation", on=preserving, silent=len(overdue), instances=len(self.entries))
         self.preserving = preserving
-        return [] if preserving else overdue
+        return [entry for entry in overdue if entry.critical_since is not None] if preserving else overdue
 
     def probed(self, entry: Entry, *, answers: bool) -> None:
         """What the health probe of a silent instance said."""
-        if entry.instance.id not in self.entries or time.monotonic() - entry.heard_at <= MISSED_S:
+        if self.entries.get(entry.instance.id) is not entry or time.monotonic() - entry.heard_at <= MISSED_S:
             return
         if answers:
             if entry.instance.state == pb.INSTANCE_STATE_PASSING:
@@ -154,6 +172,7 @@ class Roster:
 
     async def watch(self) -> AsyncIterator[pb.WatchResponse]:
         """A snapshot, then every change, until the watcher goes or is too slow."""
+        await self.restored.wait()
         queue: asyncio.Queue[pb.WatchResponse | None] = asyncio.Queue(WATCHER_QUEUE_MAX)
         self._watchers.add(queue)
         try:

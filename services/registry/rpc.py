@@ -70,7 +70,7 @@ class RegistryRpc:
         registry.check_owner(call.current().principal, request.name)
         entry = self._roster.find(request.name, request.instance_id)
         registry.concerning(session, entry.instance)
-        self._roster.move(entry, pb.INSTANCE_STATE_DRAINING, "drained")
+        self._roster.drain(entry)
         return Empty()
 
     async def Watch(self, _request: pb.WatchRequest) -> AsyncIterator[pb.WatchResponse]:

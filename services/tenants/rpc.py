@@ -39,7 +39,7 @@ class TenantsRpc:
 
     @server.transactional
     async def UpdateTenant(self, request: pb.UpdateTenantRequest, session: AsyncSession) -> pb.Tenant:
-        row = await tenants.get_tenant(session, request.id)
+        row = await tenants.get_tenant(session, request.id, lock=True)
         await tenants.change(session, row, request.tenant, request.update_mask.paths)
         return _tenant(row)
 
@@ -60,13 +60,13 @@ class TenantsRpc:
 
     @server.transactional
     async def UpdateSite(self, request: pb.UpdateSiteRequest, session: AsyncSession) -> pb.Site:
-        row = await tenants.get_site(session, request.id)
+        row = await tenants.get_site(session, request.id, lock=True)
         await tenants.change(session, row, request.site, request.update_mask.paths)
         return _site(row)
 
     @server.transactional
     async def DeleteSite(self, request: pb.DeleteSiteRequest, session: AsyncSession) -> Empty:
-        tenants.close(await tenants.get_site(session, request.id))
+        tenants.close(await tenants.get_site(session, request.id, lock=True))
         return Empty()
 
     @server.transactional
@@ -87,13 +87,13 @@ class TenantsRpc:
 
     @server.transactional
     async def UpdateStation(self, request: pb.UpdateStationRequest, session: AsyncSession) -> pb.Station:
-        row = await tenants.get_station(session, request.id)
+        row = await tenants.get_station(session, request.id, lock=True)
         await tenants.change(session, row, request.station, request.update_mask.paths)
         return _station(row)
 
     @server.transactional
     async def DeleteStation(self, request: pb.DeleteStationRequest, session: AsyncSession) -> Empty:
-        tenants.close(await tenants.get_station(session, request.id))
+        tenants.close(await tenants.get_station(session, request.id, lock=True))
         return Empty()
 
 

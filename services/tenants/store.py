@@ -29,23 +29,27 @@ def stations(principal: Principal, site_id: str | UUID | None = None) -> "sa.Sel
     select = sa.select(Station).where(Station.deleted_at.is_(None))
     if principal.sites:
         select = select.where(Station.site_id.in_([UUID(site) for site in principal.sites]))
+    # A station is closed with its site.
+    select = select.where(Station.site_id.in_(sa.select(Site.id).where(Site.deleted_at.is_(None))))
     return select.where(Station.site_id == UUID(str(site_id))) if site_id else select
 
 
-async def tenant(session: AsyncSession, tenant_id: str) -> Tenant | None:
-    """One tenant, locked."""
-    found: Tenant | None = await session.scalar(sa.select(Tenant).where(Tenant.id == UUID(tenant_id)).with_for_update())
+async def tenant(session: AsyncSession, tenant_id: str, *, lock: bool) -> Tenant | None:
+    """One tenant."""
+    select = sa.select(Tenant).where(Tenant.id == UUID(tenant_id))
+    found: Tenant | None = await session.scalar(select.with_for_update() if lock else select)
     return found
 
 
-async def site(session: AsyncSession, principal: Principal, site_id: str) -> Site | None:
-    """One open site that the principal may see, locked."""
-    found: Site | None = await session.scalar(sites(principal).where(Site.id == UUID(site_id)).with_for_update())
+async def site(session: AsyncSession, principal: Principal, site_id: str, *, lock: bool) -> Site | None:
+    """One open site that the principal may see."""
+    select = sites(principal).where(Site.id == UUID(site_id))
+    found: Site | None = await session.scalar(select.with_for_update() if lock else select)
     return found
 
 
-async def station(session: AsyncSession, principal: Principal, station_id: str) -> Station | None:
-    """One station that the principal may see, locked."""
-    select = stations(principal).where(Station.id == UUID(station_id)).with_for_update()
-    found: Station | None = await session.scalar(select)
+async def station(session: AsyncSession, principal: Principal, station_id: str, *, lock: bool) -> Station | None:
+    """One station that the principal may see."""
+    select = stations(principal).where(Station.id == UUID(station_id))
+    found: Station | None = await session.scalar(select.with_for_update() if lock else select)
     return found

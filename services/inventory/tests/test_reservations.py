@@ -84,7 +84,7 @@ class TestReserve:
 
         reservation = await shop.orders.Reserve(shop.wish(4))
 
-        assert [(pick.quantity, pick.reason) for pick in sorted(reservation.picks, key=lambda pick: pick.quantity)] == [
+        assert [(pick.quantity, pick.reason) for pick in sorted(reservation.picks, key=lambda pick: pick.reason)] == [
             (2, "first_expiry"),
             (2, "first_in"),
         ]

@@ -23,7 +23,8 @@ async def _stub(serve: Serve, principal: Principal, **told: str) -> Any:
 
 
 def _item(**values: Any) -> pb.CreateItemRequest:
-    return pb.CreateItemRequest(item=pb.Item(**({"sku": "BEAN", "name": "Beans", "unit": pb.UNIT_G} | values)))
+    told: dict[str, Any] = {"sku": "BEAN", "name": "Beans", "unit": pb.UNIT_G, **values}
+    return pb.CreateItemRequest(item=pb.Item(**told))
 
 
 def _batch(item_id: str, quantity: int, *, lot: str = "L1", site: str = SITE, days: int = 0) -> pb.CreateBatchRequest:
@@ -34,8 +35,8 @@ def _batch(item_id: str, quantity: int, *, lot: str = "L1", site: str = SITE, da
 
 
 def _movement(item_id: str, kind: int, quantity: int, **more: Any) -> pb.CreateMovementRequest:
-    movement = pb.Movement(**({"type": kind, "quantity": quantity, "site_id": SITE} | more))
-    return pb.CreateMovementRequest(item_id=item_id, movement=movement)
+    told: dict[str, Any] = {"type": kind, "quantity": quantity, "site_id": SITE, **more}
+    return pb.CreateMovementRequest(item_id=item_id, movement=pb.Movement(**told))
 
 
 class TestItems:
