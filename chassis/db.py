@@ -6,6 +6,7 @@ end the events and the one audit event of the call are written, and then all of 
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,6 +28,7 @@ _NOT_A_CHARACTER = "22021"
 # The other one gives way; the caller may simply try again.
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 _CONNECTION_LOST = ("08", "57P0")
+_POSITION = re.compile(r"\$(\d+)")
 
 
 class Database:
@@ -136,9 +138,8 @@ class Query:
         literals = compiled.params
         self._names = tuple(names)
         self._defaults = {name: literals[name] for name in names}
-        sql = str(compiled)
-        for position in range(len(names), 0, -1):
-            sql = sql.replace(f"${position}", f"${position + 1}")
+        # The tenant is the first argument. All numbers move at once: one by one, `$1` would be found again in `$10`.
+        sql = _POSITION.sub(lambda found: f"${int(found[1]) + 1}", str(compiled))
         self.sql = (
             "WITH tenant AS MATERIALIZED (SELECT set_config('app.tenant_id', $1, true) AS id) "  # noqa: S608
             f"SELECT hot.* FROM tenant CROSS JOIN LATERAL (SELECT tenant.id AS _tenant, inner_.* FROM ({sql}) inner_ "
