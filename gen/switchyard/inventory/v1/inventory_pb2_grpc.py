@@ -258,7 +258,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostReservation(self, request, context):
-        """Consume what an order's reservation holds: writes the movements. Idempotent; a released or expired reservation is 409.
+        """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+        409 when there is not enough. Idempotent; a released or expired reservation is 409.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,9 @@ class InventoryServiceStub:
     quantities. Idempotent by order id: asked again it answers with the same reservation.
     """
     PostReservation: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.PostReservationRequest, _inventory_pb2.Reservation]
-    """Consume what an order's reservation holds: writes the movements. Idempotent; a released or expired reservation is 409."""
+    """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+    409 when there is not enough. Idempotent; a released or expired reservation is 409.
+    """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReleaseReservationRequest, _inventory_pb2.Reservation]
     """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
     reservation that arrives late holds nothing. A posted reservation is 409.
@@ -119,7 +121,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     quantities. Idempotent by order id: asked again it answers with the same reservation.
     """
     PostReservation: _aio.UnaryUnaryMultiCallable[_inventory_pb2.PostReservationRequest, _inventory_pb2.Reservation]  # type: ignore[assignment]
-    """Consume what an order's reservation holds: writes the movements. Idempotent; a released or expired reservation is 409."""
+    """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+    409 when there is not enough. Idempotent; a released or expired reservation is 409.
+    """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReleaseReservationRequest, _inventory_pb2.Reservation]  # type: ignore[assignment]
     """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
     reservation that arrives late holds nothing. A posted reservation is 409.
@@ -272,7 +276,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.PostReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.Reservation, _abc.Awaitable[_inventory_pb2.Reservation]]:
-        """Consume what an order's reservation holds: writes the movements. Idempotent; a released or expired reservation is 409."""
+        """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+        409 when there is not enough. Idempotent; a released or expired reservation is 409.
+        """
 
     @_abc_1.abstractmethod
     def ReleaseReservation(
