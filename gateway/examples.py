@@ -151,8 +151,8 @@ def _string(field: FieldDescriptor, schema: rules.Schema) -> str:
     low: int = min(schema.get("minLength", 0), LEN_MAX)
     high: int = schema.get("maxLength", LEN_MAX)
     digest = (_DIGEST,) if any("64" in pattern for pattern in patterns) else ()
-    for candidate in (text[:32], *_CANDIDATES, *digest):
-        fitted = candidate.ljust(low, "x")[:high]
+    for candidate in (text[:64], *_CANDIDATES, *digest):
+        fitted: str = candidate.ljust(low, "x")[:high]
         if all(re.search(pattern, fitted) for pattern in patterns):
             return fitted
     return text
