@@ -40,6 +40,8 @@ from chassis.operations import Operations
 from chassis.rpc import client, server
 from chassis.settings import ServiceSettings
 
+# Work that has not ended this long after it was cancelled is cancelled again.
+CANCEL_AGAIN_S = 0.5
 _SERVER_OPTIONS = (
     # Two processes must never share a port by accident.
     ("grpc.so_reuseport", 0),
@@ -185,6 +187,7 @@ class Service:
         stack.push_async_callback(operations.stop)
         self.registration = self.make_registration(self.address)
         # Left last to first: out of the registry, then no more calls, then no more work.
+        stack.push_async_callback(self.registration.close)
         stack.push_async_callback(self._end_work)
         stack.push_async_callback(self._grpc.stop, settings.drain_s)
         stack.push_async_callback(self._leave)
@@ -221,11 +224,17 @@ class Service:
         await self._health.enter_graceful_shutdown()
         await self.registration.leave()
         await asyncio.sleep(self.leave_s)
+        self.server.drain()
 
     async def _end_work(self) -> None:
         for task in self._tasks:
             task.remove_done_callback(self._on_task_done)
-            task.cancel()
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Before Python 3.12 `asyncio.wait_for` may swallow a cancellation that meets its result: ask again.
+            _done, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
