@@ -1,6 +1,7 @@
 """The heart of inventory: items, and what may be done with them."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import events_pb2
@@ -56,9 +57,9 @@ async def retire(session: AsyncSession, item_id: str) -> None:
     row.version += 1
 
 
-async def get(session: AsyncSession, item_id: str, *, lock: bool = False) -> Item:
+async def get(session: AsyncSession, item_id: str, *, lock: bool = False, keep: bool = False) -> Item:
     """One item. Raises `NotFound`."""
-    row = await store.item(session, item_id, lock=lock)
+    row = await store.item(session, item_id, lock=lock, keep=keep)
     if row is None:
         raise errors.NotFound
     return row
@@ -66,5 +67,5 @@ async def get(session: AsyncSession, item_id: str, *, lock: bool = False) -> Ite
 
 def check_site(site_id: str) -> None:
     """Raise `NotFound` for a site that the caller may not see."""
-    if not call.current().principal.may_see_site(site_id):
+    if not call.current().principal.may_see_site(UUID(site_id)):
         raise errors.NotFound

@@ -37,8 +37,8 @@ async def receive_batch(session: AsyncSession, item_id: str, told: pb.Batch) -> 
     return batch
 
 
-async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> Movement:
-    """A movement that a person makes; over several batches it is several rows, of which the first is answered.
+async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> list[Movement]:
+    """A movement that a person makes; over several batches it is several rows.
 
     Raises `NotFound` for item, site or batch, `Conflict` (`INSUFFICIENT_STOCK`) when more would go than is available.
     """
@@ -55,7 +55,7 @@ async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> Move
         batch = await _where_it_comes_in(session, balance, batch_id)
         rows = [move(session, balance, batch, told.quantity, kind=told.type, reason=told.reason)]
     await told_of(session, item, balance)
-    return rows[0]
+    return rows
 
 
 async def take(
@@ -152,7 +152,7 @@ def insufficient(sku: str, *, wanted: int, available: int) -> errors.Conflict:
 
 async def _open(session: AsyncSession, item_id: str, site_id: str) -> tuple[Item, Balance]:
     inventory.check_site(site_id)
-    item = await inventory.get(session, item_id)
+    item = await inventory.get(session, item_id, keep=True)
     tenant = call.current().principal.tenant
     balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(site_id), item_ids=[item.id])
     return item, balances[item.id]

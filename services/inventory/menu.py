@@ -32,9 +32,9 @@ async def create(session: AsyncSession, told: pb.MenuItem) -> MenuItem:
     return row
 
 
-async def get(session: AsyncSession, menu_item_id: str) -> MenuItem:
+async def get(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem:
     """One thing that is sold. Raises `NotFound`."""
-    row = await store.menu_item(session, menu_item_id)
+    row = await store.menu_item(session, menu_item_id, lock=lock)
     if row is None:
         raise errors.NotFound
     return row
@@ -42,7 +42,7 @@ async def get(session: AsyncSession, menu_item_id: str) -> MenuItem:
 
 async def change(session: AsyncSession, menu_item_id: str, told: pb.MenuItem, paths: Sequence[str]) -> MenuItem:
     """Change the named fields. Raises `NotFound`, `StaleVersion`, `AlreadyExists`, `Invalid`."""
-    row = await get(session, menu_item_id)
+    row = await get(session, menu_item_id, lock=True)
     call.current().require_version(row.version)
     was_sold_out = row.sold_out
     for name in paths:
@@ -58,7 +58,7 @@ async def change(session: AsyncSession, menu_item_id: str, told: pb.MenuItem, pa
 
 async def remove(session: AsyncSession, menu_item_id: str) -> None:
     """Take it off the menu for good."""
-    row = await get(session, menu_item_id)
+    row = await get(session, menu_item_id, lock=True)
     call.current().require_version(row.version)
     row.deleted_at = clock.now()
     row.version += 1
@@ -67,7 +67,7 @@ async def remove(session: AsyncSession, menu_item_id: str) -> None:
 async def products(session: AsyncSession, site_id: str, rows: Sequence[MenuItem]) -> list[pb.Product]:
     """Things on the menu as a kiosk of a site sees them."""
     parts = {UUID(part["item_id"]) for row in rows for part in row.recipe}
-    available = await store.available_at(session, site_id, parts)
+    available = await store.sellable_at(session, UUID(site_id), parts, at=clock.now())
     return [_product(row, available) for row in rows]
 
 
@@ -94,7 +94,7 @@ async def _set(session: AsyncSession, row: MenuItem, told: pb.MenuItem, path: st
 
 
 async def _recipe(session: AsyncSession, lines: Sequence[pb.RecipeLine]) -> list[dict[str, Any]]:
-    known = await store.known_items(session, [UUID(line.item_id) for line in lines])
+    known = await store.keep_items(session, [UUID(line.item_id) for line in lines])
     unknown = {
         f"menu_item.recipe.{place}.item_id": ["is not an item"]
         for place, line in enumerate(lines)

@@ -1,5 +1,6 @@
 """Rows as the contract says them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -78,6 +79,16 @@ def movement(row: Movement) -> pb.Movement:
         order_id=str(row.order_id) if row.order_id else None,
         recorded_at=moment(row.recorded_at),
     )
+
+
+def recorded(rows: Sequence[Movement]) -> pb.Movement:
+    """What was asked for as one and became a row for each batch: all of it, and the balance after the last."""
+    message = movement(rows[0])
+    if len(rows) > 1:
+        message.quantity = sum(movement(row).quantity for row in rows)
+        message.balance_after = rows[-1].balance_after
+        message.ClearField("batch_id")
+    return message
 
 
 def menu_item(row: MenuItem) -> pb.MenuItem:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
 
-from chassis import call, clock, errors
+from chassis import audit, call, clock, errors
 from services.inventory import ledger, store
 from services.inventory.models import Balance, Batch, MenuItem, Pick, Reservation
 
@@ -31,15 +31,15 @@ async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: 
     expires_at = clock.now() + timedelta(seconds=life_s)
     if not await _begin(session, request.order_id, request.site_id, state=ACTIVE, expires_at=expires_at):
         return await _known(session, request.order_id)
-    menu = await store.menu_by_id(session, [line.menu_item_id for line in request.lines])
+    menu = await store.menu_by_id(session, [UUID(line.menu_item_id) for line in request.lines])
     _check_menu(request.lines, menu)
     needed: Counter[UUID] = Counter()
     for line in request.lines:
-        for part in menu[line.menu_item_id].recipe:
+        for part in menu[UUID(line.menu_item_id)].recipe:
             needed[UUID(part["item_id"])] += part["quantity"] * line.quantity
     tenant = call.current().principal.tenant
     balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(request.site_id), item_ids=needed)
-    items = await store.known_items(session, needed)
+    items = await store.items_by_id(session, needed)
     for item_id, quantity in sorted(needed.items()):
         balance = balances[item_id]
         for taking in await ledger.take(session, balance, quantity, sku=items[item_id].sku):
@@ -47,7 +47,7 @@ async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: 
         await ledger.told_of(session, items[item_id], balance, order_id=request.order_id)
     row = await store.reservation(session, request.order_id)
     assert row is not None
-    row.lines = [_priced(line, menu[line.menu_item_id]) for line in request.lines]
+    row.lines = [_priced(line, menu[UUID(line.menu_item_id)]) for line in request.lines]
     await session.flush()
     return row, await store.picks(session, row.id)
 
@@ -59,7 +59,7 @@ async def post(session: AsyncSession, order_id: str) -> Held:
         return row, picks
     _require_active(row, "posted")
     balances = await _lock(session, row, picks)
-    items = await store.known_items(session, balances)
+    items = await store.items_by_id(session, balances)
     for pick in picks:
         balance = balances[pick.item_id]
         _give_back(balance, (await store.batches_by_id(session, [pick.batch_id]))[pick.batch_id], pick.quantity)
@@ -76,8 +76,7 @@ async def post(session: AsyncSession, order_id: str) -> Held:
                 reason="order",
                 order_id=row.id,
             )
-        if item_id in items:
-            await ledger.told_of(session, items[item_id], balances[item_id], order_id=order_id)
+        await ledger.told_of(session, items[item_id], balances[item_id], order_id=order_id)
     row.state = POSTED
     await session.flush()
     return row, picks
@@ -95,7 +94,7 @@ async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED
     batches = await store.batches_by_id(session, [pick.batch_id for pick in picks])
     for pick in picks:
         _give_back(balances[pick.item_id], batches[pick.batch_id], pick.quantity)
-    for item in (await store.known_items(session, balances)).values():
+    for item in (await store.items_by_id(session, balances)).values():
         await ledger.told_of(session, item, balances[item.id], order_id=order_id)
     row.state = state
     await session.flush()
@@ -105,7 +104,10 @@ async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED
 async def _begin(session: AsyncSession, order_id: str, site_id: str, **values: Any) -> bool:
     tenant = call.current().principal.tenant
     row = {"tenant_id": tenant, "order_id": UUID(order_id), "site_id": UUID(site_id), "lines": [], **values}
-    return await store.begin_reservation(session, row)
+    begun = await store.begin_reservation(session, row)
+    if begun:
+        audit.changed(session, f"reservations/{row['order_id']}", after={"state": values["state"]})
+    return begun
 
 
 async def _known(session: AsyncSession, order_id: str) -> Held:
@@ -171,18 +173,18 @@ def _require_active(row: Reservation, wanted: str) -> None:
         raise errors.InvalidTransition.between(names.get(row.state, "unknown"), wanted, [])
 
 
-def _check_menu(lines: Sequence[pb.ReserveLine], menu: dict[str, MenuItem]) -> None:
+def _check_menu(lines: Sequence[pb.ReserveLine], menu: dict[UUID, MenuItem]) -> None:
     unknown = {
         f"lines.{place}.menu_item_id": ["is not on the menu"]
         for place, line in enumerate(lines)
-        if line.menu_item_id not in menu
+        if UUID(line.menu_item_id) not in menu
     }
     if unknown:
         raise errors.Invalid(fields=unknown)
     sold_out = {
-        f"lines.{place}.menu_item_id": [f"{menu[line.menu_item_id].name} is sold out"]
+        f"lines.{place}.menu_item_id": [f"{menu[UUID(line.menu_item_id)].name} is sold out"]
         for place, line in enumerate(lines)
-        if menu[line.menu_item_id].sold_out
+        if menu[UUID(line.menu_item_id)].sold_out
     }
     if sold_out:
         message = "something ordered is sold out"

@@ -45,12 +45,15 @@ class InventoryRpc:
         return messages.new_item(await inventory.create(session, request.item))
 
     async def GetItem(self, request: pb.GetItemRequest) -> pb.Item:
-        return await self._item(request.id)
+        rows = await self._database.read(store.ITEM, _tenant(), id=UUID(request.id), **_where())
+        if not rows:
+            raise errors.NotFound
+        return messages.item(rows[0])
 
-    async def UpdateItem(self, request: pb.UpdateItemRequest) -> pb.Item:
-        async with self._database.transaction() as session:
-            await inventory.change(session, request.id, request.item, request.update_mask.paths)
-        return await self._item(request.id)
+    @server.transactional
+    async def UpdateItem(self, request: pb.UpdateItemRequest, session: AsyncSession) -> pb.Item:
+        await inventory.change(session, request.id, request.item, request.update_mask.paths)
+        return messages.item(await store.item_with_stock(session, UUID(request.id), _own_sites()))
 
     @server.transactional
     async def DeleteItem(self, request: pb.DeleteItemRequest, session: AsyncSession) -> Empty:
@@ -79,7 +82,7 @@ class InventoryRpc:
 
     @server.transactional
     async def CreateMovement(self, request: pb.CreateMovementRequest, session: AsyncSession) -> pb.Movement:
-        return messages.movement(await ledger.record(session, request.item_id, request.movement))
+        return messages.recorded(await ledger.record(session, request.item_id, request.movement))
 
     @server.transactional
     async def VerifyLedger(self, request: pb.VerifyLedgerRequest, session: AsyncSession) -> pb.LedgerVerification:
@@ -131,12 +134,6 @@ class InventoryRpc:
     async def ReleaseReservation(self, request: pb.ReleaseReservationRequest, session: AsyncSession) -> pb.Reservation:
         return messages.reservation(*await reservations.release(session, request.order_id))
 
-    async def _item(self, item_id: str) -> pb.Item:
-        rows = await self._database.read(store.ITEM, _tenant(), id=UUID(item_id), **_where())
-        if not rows:
-            raise errors.NotFound
-        return messages.item(rows[0])
-
     def _list_query(self, page: Page, filters: tuple[str, ...]) -> Query:
         shape = (page.shape, filters)
         found = self._lists.get(shape)
@@ -157,8 +154,13 @@ def _tenant() -> UUID:
 
 
 def _where() -> dict[str, object]:
-    sites = call.current().principal.sites
-    return {"everywhere": not sites, "sites": [UUID(site) for site in sites]}
+    sites = _own_sites()
+    return {"everywhere": not sites, "sites": sites}
+
+
+def _own_sites() -> list[UUID]:
+    """The sites that the caller is limited to; none: not limited."""
+    return [UUID(site) for site in call.current().principal.sites]
 
 
 def _sites(request: pb.ListBatchesRequest | pb.ListMovementsRequest) -> list[str]:

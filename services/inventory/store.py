@@ -42,19 +42,28 @@ ITEM_FILTERS = {
     "category": Item.category == sa.bindparam("category", type_=sa.Text),
     "supplier": Item.supplier == sa.bindparam("supplier", type_=sa.Text),
     "q": sa.or_(
-        Item.name.icontains(sa.bindparam("q", type_=sa.Text), autoescape=False),
-        Item.sku.icontains(sa.bindparam("q", type_=sa.Text), autoescape=False),
+        # What is looked for is text, not a pattern.
+        sa.func.strpos(sa.func.lower(Item.name), sa.func.lower(sa.bindparam("q", type_=sa.Text))) > 0,
+        sa.func.strpos(sa.func.lower(Item.sku), sa.func.lower(sa.bindparam("q", type_=sa.Text))) > 0,
     ),
     "low_stock": (_STOCK.c.on_hand - _STOCK.c.reserved < Item.low_stock_threshold)
     == sa.bindparam("low_stock", type_=sa.Boolean),
 }
 
 
-async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False) -> Item | None:
-    """One item that is not retired."""
+async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False, keep: bool = False) -> Item | None:
+    """One item that is not retired. `lock`: nobody else changes it; `keep`: nobody retires it meanwhile."""
     select = sa.select(Item).where(Item.id == UUID(str(item_id)), Item.deleted_at.is_(None))
-    found: Item | None = await session.scalar(select.with_for_update() if lock else select)
+    if lock or keep:
+        select = select.with_for_update(read=keep, key_share=keep)
+    found: Item | None = await session.scalar(select)
     return found
+
+
+async def item_with_stock(session: AsyncSession, item_id: UUID, sites: Sequence[UUID]) -> "sa.RowMapping":
+    """As `ITEM`, for a transaction that has changed the item."""
+    told = {"everywhere": not sites, "sites": sites}
+    return (await session.execute(ITEMS.where(Item.id == item_id), told)).mappings().one()
 
 
 async def has_stock(session: AsyncSession, item_id: UUID) -> bool:
@@ -98,16 +107,19 @@ async def sellable(session: AsyncSession, *, item_id: UUID, site_id: UUID, at: d
     """The batches of an item at a site that may be sold and have something left, first expiry first, then first in."""
     select = (
         sa.select(Batch)
-        .where(
-            Batch.item_id == item_id,
-            Batch.site_id == site_id,
-            Batch.status == pb.BATCH_STATUS_AVAILABLE,
-            Batch.expires_at > at,
-            Batch.on_hand > Batch.reserved,
-        )
+        .where(Batch.item_id == item_id, *_may_be_sold(site_id, at))
         .order_by(Batch.expires_at, Batch.received_at, Batch.id)
     )
     return (await session.scalars(select)).all()
+
+
+def _may_be_sold(site_id: UUID, at: datetime) -> tuple["sa.ColumnElement[bool]", ...]:
+    return (
+        Batch.site_id == site_id,
+        Batch.status == pb.BATCH_STATUS_AVAILABLE,
+        Batch.expires_at > at,
+        Batch.on_hand > Batch.reserved,
+    )
 
 
 async def batch(session: AsyncSession, *, item_id: UUID, site_id: UUID, batch_id: UUID) -> Batch | None:
@@ -192,28 +204,39 @@ def menu(category: str = "") -> "sa.Select[Any]":
     return select.where(MenuItem.category == category) if category else select
 
 
-async def menu_item(session: AsyncSession, menu_item_id: str) -> MenuItem | None:
-    """One thing that is sold, locked."""
-    found: MenuItem | None = await session.scalar(menu().where(MenuItem.id == UUID(menu_item_id)).with_for_update())
+async def menu_item(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem | None:
+    """One thing that is sold."""
+    select = menu().where(MenuItem.id == UUID(menu_item_id))
+    found: MenuItem | None = await session.scalar(select.with_for_update() if lock else select)
     return found
 
 
-async def menu_by_id(session: AsyncSession, ids: Iterable[str]) -> dict[str, MenuItem]:
+async def menu_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, MenuItem]:
     """Things that are sold, by their ids."""
-    select = menu().where(MenuItem.id.in_([UUID(each) for each in set(ids)]))
-    return {str(row.id): row for row in await session.scalars(select)}
+    return {row.id: row for row in await session.scalars(menu().where(MenuItem.id.in_(set(ids))))}
 
 
-async def known_items(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Item]:
-    """Items that are not retired, by their ids."""
-    select = sa.select(Item).where(Item.id.in_(list(ids)), Item.deleted_at.is_(None))
-    return {row.id: row for row in await session.scalars(select)}
+async def items_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Item]:
+    """Items by their ids, retired ones too: one may have been retired since it was looked up."""
+    return {row.id: row for row in await session.scalars(sa.select(Item).where(Item.id.in_(set(ids))))}
 
 
-async def available_at(session: AsyncSession, site_id: str, item_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """What is available of items at a site."""
-    select = sa.select(Balance).where(Balance.site_id == UUID(site_id), Balance.item_id.in_(list(item_ids)))
-    return {row.item_id: row.available for row in await session.scalars(select)}
+async def keep_items(session: AsyncSession, ids: Iterable[UUID]) -> set[UUID]:
+    """Which of some items are not retired; nor will they be before the transaction ends."""
+    select = sa.select(Item.id).where(Item.id.in_(set(ids)), Item.deleted_at.is_(None)).order_by(Item.id)
+    return set(await session.scalars(select.with_for_update(read=True, key_share=True)))
+
+
+async def sellable_at(
+    session: AsyncSession, site_id: UUID, item_ids: Iterable[UUID], *, at: datetime
+) -> dict[UUID, int]:
+    """How much of items may be promised at a site."""
+    select = (
+        sa.select(Batch.item_id, sa.cast(sa.func.sum(Batch.on_hand - Batch.reserved), sa.BigInteger).label("quantity"))
+        .where(Batch.item_id.in_(set(item_ids)), *_may_be_sold(site_id, at))
+        .group_by(Batch.item_id)
+    )
+    return {row.item_id: row.quantity for row in await session.execute(select)}
 
 
 async def begin_reservation(session: AsyncSession, row: dict[str, object]) -> bool:

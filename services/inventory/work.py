@@ -1,10 +1,14 @@
 """What inventory does by itself: it gives back what was promised for too long."""
 
-from chassis import call, clock, identity
+import structlog
+
+from chassis import call, clock, errors, identity
 from chassis.db import Database
 from services.inventory import reservations, store
 
 BATCH = 100
+
+log = structlog.get_logger()
 
 
 async def expire(database: Database) -> None:
@@ -15,8 +19,16 @@ async def expire(database: Database) -> None:
         tenant_id, order_id = due[0], due[1]
         principal = identity.service_principal("inventory", tenant_id)
         with call.answering(call.Call(principal=principal, action="inventory.ExpireReservation", category="data")):
-            async with database.transaction() as session:
-                row = await store.reservation(session, str(order_id))
-                # It may have been posted or released since it was listed.
-                if row is not None and row.state == reservations.ACTIVE and row.expires_at <= clock.now():
-                    await reservations.release(session, str(order_id), state=reservations.EXPIRED)
+            try:
+                await _expire(database, str(order_id))
+            except errors.Error as failure:
+                # The others do not wait for it; the next round takes it up again.
+                log.warning("reservation_not_expired", order_id=str(order_id), error=failure.code)
+
+
+async def _expire(database: Database, order_id: str) -> None:
+    async with database.transaction() as session:
+        row = await store.reservation(session, order_id)
+        # It may have been posted or released since it was listed.
+        if row is not None and row.state == reservations.ACTIVE and row.expires_at <= clock.now():
+            await reservations.release(session, order_id, state=reservations.EXPIRED)
