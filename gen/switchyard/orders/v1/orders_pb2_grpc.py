@@ -78,7 +78,8 @@ class OrdersServiceServicer:
 
     def PlaceOrder(self, request, context):
         """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-        it idempotent: sent again, the same order answers.
+        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
+        away the order stays a draft that is queued or refused later: ask again, or read it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,7 +114,9 @@ class OrdersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateOrder(self, request, context):
-        """Move an order along its state machine, or change its notes.
+        """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
+        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
+        once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

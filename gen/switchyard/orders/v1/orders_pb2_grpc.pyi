@@ -35,7 +35,8 @@ class OrdersServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrdersServiceAsyncStub: ...
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PlaceOrderRequest, _orders_pb2.Order]
     """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-    it idempotent: sent again, the same order answers.
+    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
+    away the order stays a draft that is queued or refused later: ask again, or read it.
     """
     PlaceKioskOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PlaceKioskOrderRequest, _orders_pb2.Order]
     """Place an order from a kiosk, at the kiosk's own site."""
@@ -46,7 +47,10 @@ class OrdersServiceStub:
     GetOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.Order]
     """Read one order. A kiosk reads its own."""
     UpdateOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.UpdateOrderRequest, _orders_pb2.Order]
-    """Move an order along its state machine, or change its notes."""
+    """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
+    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
+    once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    """
     ListOrderEvents: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]
     """The order's timeline: who did what, when and from where."""
 
@@ -57,7 +61,8 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.PlaceOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-    it idempotent: sent again, the same order answers.
+    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
+    away the order stays a draft that is queued or refused later: ask again, or read it.
     """
     PlaceKioskOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.PlaceKioskOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Place an order from a kiosk, at the kiosk's own site."""
@@ -68,7 +73,10 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     GetOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Read one order. A kiosk reads its own."""
     UpdateOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.UpdateOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
-    """Move an order along its state machine, or change its notes."""
+    """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
+    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
+    once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    """
     ListOrderEvents: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]  # type: ignore[assignment]
     """The order's timeline: who did what, when and from where."""
 
@@ -82,7 +90,8 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
         """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-        it idempotent: sent again, the same order answers.
+        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
+        away the order stays a draft that is queued or refused later: ask again, or read it.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +132,10 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.UpdateOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
-        """Move an order along its state machine, or change its notes."""
+        """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
+        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
+        once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+        """
 
     @_abc_1.abstractmethod
     def ListOrderEvents(
