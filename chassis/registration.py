@@ -56,11 +56,11 @@ class Registration:
         self._instance = instance
         self._contract = contract_bytes
         self._ready = ready
-        self.registered = asyncio.Event()
+        self._left = False
 
     async def run(self) -> None:
         """Register, and send heartbeats until cancelled; register again whenever the registry has forgotten us."""
-        while True:
+        while not self._left:
             try:
                 await self._register_and_beat()
             except (grpc.aio.AioRpcError, errors.Error) as failure:
@@ -70,8 +70,12 @@ class Registration:
     async def leave(self) -> None:
         """Take the entry out, so that nobody sends a call here any more; without a registry there is none."""
         request = registry_pb2.DeregisterRequest(name=self._service, instance_id=self._instance.id)
+        self._left = True
         with contextlib.suppress(grpc.aio.AioRpcError, errors.Error):
             await self._stub.Deregister(request, timeout=DEADLINE_S, metadata=await self._told())
+
+    async def close(self) -> None:
+        """Close the connection."""
         await self._channel.close()
 
     async def _register_and_beat(self) -> None:
@@ -79,11 +83,10 @@ class Registration:
         registration = await self._stub.Register(
             request, timeout=DEADLINE_S, metadata=await self._told(), wait_for_ready=True
         )
-        self.registered.set()
         beat = registry_pb2.HeartbeatRequest(
             name=self._service, instance_id=self._instance.id, epoch=registration.instance.epoch
         )
-        while True:
+        while not self._left:
             beat.ready = self._ready()
             await self._stub.Heartbeat(beat, timeout=DEADLINE_S, metadata=await self._told())
             await asyncio.sleep(registration.heartbeat_interval_s)

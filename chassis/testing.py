@@ -117,6 +117,9 @@ class Unregistered:
     async def leave(self) -> None:
         """Nobody is told."""
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
 
 class TestedService(Service):
     """A service as it runs, but for the keys, the directory and the registry entry."""

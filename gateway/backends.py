@@ -317,7 +317,7 @@ class Backends:
             read = await self._registry.GetContract(request, timeout=CONTRACT_DEADLINE_S, wait_for_ready=True)
             try:
                 self._contracts[digest] = await asyncio.to_thread(
-                    Contract.of, told.service, read.descriptor_set, services=tuple(told.grpc_services)
+                    Contract.of, told.service, read.descriptor_set, services=tuple(told.grpc_services) or None
                 )
             except ContractError as refusal:
                 log.error("contract_refused", service=told.service, address=told.address, why=str(refusal))  # noqa: TRY400 -- the reason is the message

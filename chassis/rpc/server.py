@@ -8,6 +8,7 @@ A servicer is a class with `service` (the descriptor) and one `async def` per me
 commits with the answer.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -61,6 +62,7 @@ class Server:
         self._grpc = grpc_server
         self._verifier = verifier
         self._database = database
+        self._drained = asyncio.Event()
         self._duration = telemetry.meter().create_histogram(
             "rpc.server.call.duration", unit="s", explicit_bucket_boundaries_advisory=_BUCKETS
         )
@@ -144,12 +146,34 @@ class Server:
                 with call.answering(answering):
                     check(rules, answering)
                     validation.check(request, patches=False)
-                    async for reply in implementation(request):
+                    async for reply in self._until_drained(implementation(request)):
                         yield reply
             except errors.Error as failure:
                 await context.abort_with_status(rpc_status.to_status(errors.to_status(failure)))
 
         return answer
+
+    async def _until_drained(self, replies: AsyncIterator[Message]) -> AsyncIterator[Message]:
+        """A stream's replies; when the process drains, the stream ends and its reader turns to another instance."""
+        drained = asyncio.ensure_future(self._drained.wait())
+        following = None
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(replies))
+                await asyncio.wait({following, drained}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    raise errors.Unavailable(retry_after_s=0.1)
+                yield following.result()
+        except StopAsyncIteration:
+            return
+        finally:
+            drained.cancel()
+            if following is not None:
+                following.cancel()
+
+    def drain(self) -> None:
+        """End the streams, which would otherwise go on for ever; calls finish by themselves."""
+        self._drained.set()
 
     async def _authenticate(self, rules: policy.Method, told: Told) -> call.Call:
         token = str(told.get(metadata.PASS, ""))

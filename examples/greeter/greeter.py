@@ -89,7 +89,13 @@ class Membership:
         self._pb = registry_pb
         self._registry = registry
         self._contract = contract
-        self._instance = registry_pb.Instance(id=str(uuid.uuid4()), version="1.0.0", address=address, weight=100)
+        self._instance = registry_pb.Instance(
+            id=str(uuid.uuid4()),
+            version="1.0.0",
+            address=address,
+            weight=100,
+            grpc_services=["acme.greeter.v1.GreeterService"],
+        )
         self._stopped = threading.Event()
 
     def run(self) -> None:
