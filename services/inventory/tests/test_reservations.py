@@ -114,6 +114,36 @@ class TestReserve:
 
         assert list(refused.value.fields) == ["lines.0.menu_item_id"]
 
+    async def test_what_is_switched_off_is_not_promised(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 0))
+        off = pb.UpdateMenuItemRequest(id=shop.menu_item_id, menu_item=pb.MenuItem(sold_out=True))
+        off.update_mask.paths.append("sold_out")
+        await shop.staff.UpdateMenuItem(off)
+
+        with pytest.raises(errors.Conflict) as refused:
+            await shop.orders.Reserve(shop.wish())
+
+        assert refused.value.code == "SOLD_OUT"
+
+    async def test_two_items_in_opposite_order_do_not_block_each_other(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (100, 0))
+        new = pb.Item(sku="Y", name="Y", unit=pb.UNIT_EACH)
+        other = await shop.staff.CreateItem(pb.CreateItemRequest(item=new))
+        batch = pb.Batch(site_id=shop.site_id, lot="L", quantity=100)
+        await shop.staff.CreateBatch(pb.CreateBatchRequest(item_id=other.id, batch=batch))
+        sold = []
+        for name, parts in (("XY", (shop.item_id, other.id)), ("YX", (other.id, shop.item_id))):
+            told = pb.MenuItem(name=name, recipe=[pb.RecipeLine(item_id=part, quantity=1) for part in parts])
+            told.price.amount, told.price.currency = 100, "USD"
+            sold.append(await shop.staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=told)))
+        wishes = [shop.wish() for _ in range(30)]
+        for place, wish in enumerate(wishes):
+            wish.lines[0].menu_item_id = sold[place % 2].id
+
+        await asyncio.gather(*(shop.orders.Reserve(wish) for wish in wishes))
+
+        assert await shop.stock() == (100, 30)
+
 
 class TestPost:
     async def test_consumes_once_however_often(self, serve: Serve, tenant: Tenant) -> None:
@@ -146,6 +176,17 @@ class TestPost:
 
         with pytest.raises(errors.InvalidTransition):
             await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+    async def test_what_has_expired_since_is_not_sold(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (3, 1))
+        wish = shop.wish()
+        await shop.orders.Reserve(wish)
+
+        with clock.shifted(timedelta(days=2)), pytest.raises(errors.Conflict) as refused:
+            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+        assert refused.value.code == "INSUFFICIENT_STOCK"
+        assert await shop.stock() == (3, 1)
 
 
 class TestRelease:
@@ -196,6 +237,15 @@ class TestExpire:
             await work.expire(shop.running.service.database)
 
         assert (await shop.orders.Reserve(wish)).state == pb.RESERVATION_STATE_EXPIRED
+        assert await shop.stock() == (10, 0)
+
+    async def test_three_processes_that_look_at_once_give_back_once(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        await asyncio.gather(*(shop.orders.Reserve(shop.wish()) for _ in range(6)))
+
+        with clock.shifted(timedelta(days=8)):
+            await asyncio.gather(*(work.expire(shop.running.service.database) for _ in range(3)))
+
         assert await shop.stock() == (10, 0)
 
     async def test_expiry_and_posting_at_once_do_one_of_them(self, serve: Serve, tenant: Tenant) -> None:

@@ -215,6 +215,19 @@ class TestMenu:
         with pytest.raises(errors.NotFound):
             await kiosk.ListProducts(pb.ListProductsRequest(catalog_id=OTHER_SITE))
 
+    async def test_what_has_expired_is_not_on_offer(self, serve: Serve, tenant: Tenant) -> None:
+        stub = await _stub(serve, tenant.user())
+        item = await stub.CreateItem(_item())
+        await stub.CreateBatch(_batch(item.id, 50, days=1))
+        sold = pb.MenuItem(name="Coffee", recipe=[pb.RecipeLine(item_id=item.id, quantity=18)])
+        sold.price.amount, sold.price.currency = 390, "USD"
+        await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+
+        with clock.shifted(timedelta(days=2)):
+            (product,) = (await stub.ListProducts(pb.ListProductsRequest(catalog_id=SITE))).products
+
+        assert (product.available, product.available_quantity) == (False, 0)
+
     async def test_switched_off_it_cannot_be_ordered(self, serve: Serve, tenant: Tenant) -> None:
         stub = await _stub(serve, tenant.user())
         sold = pb.MenuItem(name="Coffee")
