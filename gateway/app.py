@@ -26,7 +26,6 @@ from gateway.transcode import Answer
 
 # Path and query together.
 URI_LEN_MAX: Final = 8192
-_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
 log = structlog.get_logger()
@@ -77,9 +76,6 @@ class App:
         self._table = RouteTable.of(())
         self._operations: dict[object, Operation] = {}
         self._under_way = 0
-        self._duration = telemetry.meter().create_histogram(
-            "http.server.request.duration", unit="s", explicit_bucket_boundaries_advisory=_BUCKETS
-        )
 
     def use(self, table: RouteTable) -> None:
         """Answer by these routes from now on."""
@@ -117,7 +113,9 @@ class App:
         headers.append((b"server-timing", b"total;dur=%.1f" % (took * 1e3)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        self._duration.record(took, _labels(request, status))
+        # What has no route is the noise of the internet.
+        if request.operation is not None:
+            request.operation.measure(request.verb, status, took)
 
     async def _answer(self, request: Request) -> tuple[int, list[Raw], bytes]:
         if len(request.path) + len(request.query) > URI_LEN_MAX:
@@ -266,10 +264,3 @@ def _raw(headers: dict[str, str], operation: Operation, *, replayed: bool) -> li
     if replayed:
         raw.append((b"idempotency-replayed", b"true"))
     return raw
-
-
-def _labels(request: Request, status: int) -> dict[str, str | int]:
-    operation = request.operation
-    if operation is not None:
-        return operation.labels(request.verb, status)
-    return {"http.request.method": "_OTHER", "http.response.status_code": status}

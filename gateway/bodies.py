@@ -38,18 +38,29 @@ async def read(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> by
     """The whole body. Raises `Problem`."""
     message = await _next(receive)
     body: bytes = message["body"]
-    _bound(body)
     if not message["more_body"]:
-        return body
-    parts = bytearray(body)
+        return _bounded(body)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while message["more_body"]:
-                message = await _next(receive)
-                parts += message["body"]
-                _bound(parts)
+            return await _rest(receive, bytearray(body))
     except TimeoutError:
         raise Problem("DEADLINE_EXCEEDED", "the body took too long", headers=_CLOSE) from None
+
+
+async def _rest(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], parts: bytearray) -> bytes:
+    """Read to the end; what is over the limit is thrown away, since a client that writes does not hear an answer."""
+    read = len(parts)
+    while True:
+        message = await _next(receive)
+        read += len(message["body"])
+        if read <= BODY_LEN_MAX:
+            parts += message["body"]
+        if not message["more_body"]:
+            break
+        if read > DISCARDED_LEN_MAX:
+            raise Problem("BODY_TOO_LARGE", headers=_CLOSE)
+    if read > BODY_LEN_MAX:
+        raise Problem("BODY_TOO_LARGE")
     return bytes(parts)
 
 
@@ -61,6 +72,7 @@ async def _next(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> M
     return message
 
 
-def _bound(body: bytes | bytearray) -> None:
+def _bounded(body: bytes) -> bytes:
     if len(body) > BODY_LEN_MAX:
-        raise Problem("BODY_TOO_LARGE", headers=_CLOSE)
+        raise Problem("BODY_TOO_LARGE")
+    return body

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
+from prometheus_client import Histogram
 from switchyard.options.v1 import policy_pb2
 
 from gateway.limits import Bucket, Demand, demand
@@ -16,6 +17,14 @@ from gateway.settings import Settings
 ADDRESSES_MAX: Final = 10_000
 # Ends of IPv6 addresses are changed at will within one customer's network.
 IPV6_PREFIX: Final = 64
+
+# As OpenTelemetry names and cuts it, but bound to its labels once: an OpenTelemetry instrument costs 15 µs a record.
+DURATION: Final = Histogram(
+    "http_server_request_duration_seconds",
+    "Duration of HTTP requests.",
+    ("http_request_method", "http_route", "http_response_status_code"),
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
 
 _READS: Final = frozenset({"GET", "HEAD"})
 _CLASSES: Final[Mapping[int, str]] = {
@@ -31,7 +40,7 @@ class Operation:
     """One route's rules, read out of its contract."""
 
     __slots__ = (
-        "_labels",
+        "_measures",
         "_template",
         "body",
         "cache_control",
@@ -69,18 +78,14 @@ class Operation:
         held = b"%b, max-age=%d" % (whose, self.cache_s) if self.cache_s else b"no-store"
         self.cache_control = (b"cache-control", held)
         self._template = route.template
-        self._labels: dict[tuple[str, int], dict[str, str | int]] = {}
+        self._measures: dict[tuple[str, int], Histogram] = {}
 
-    def labels(self, verb: str, status: int) -> dict[str, str | int]:
-        """The labels of a measured request, by OpenTelemetry's names."""
-        found = self._labels.get((verb, status))
+    def measure(self, verb: str, status: int, took_s: float) -> None:
+        """Note how long a request took."""
+        found = self._measures.get((verb, status))
         if found is None:
-            found = self._labels[verb, status] = {
-                "http.request.method": verb,
-                "http.route": self._template,
-                "http.response.status_code": status,
-            }
-        return found
+            found = self._measures[verb, status] = DURATION.labels(verb, self._template, status)
+        found.observe(took_s)
 
 
 class Charges:

@@ -82,8 +82,8 @@ class Gateway:
             log.info("serving", port=self.port)
             await self._stopping.wait()
             log.info("draining")
-            self._sockets.move_away()
-            await asyncio.sleep(HINT_S)
+            if self._sockets.move_away():
+                await asyncio.sleep(HINT_S)
 
     @contextlib.asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:

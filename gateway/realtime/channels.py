@@ -80,6 +80,9 @@ CHANNELS: Final = (
     Channel("presence:{}", _user_in_site),
 )
 
+# Connections to one channel alone, whose events come bare; `{}` is the site that the client names.
+PATHS: Final = {"/ws/orders/queue": "orders:queue:{}", "/ws/service-health": "service-health"}
+
 
 def tenant_of(principal: Principal, name: str) -> str | None:
     """The tenant whose channel a principal joins under this name; None when there is none or they may not."""

@@ -71,7 +71,7 @@ class _Kept:
 
 
 class _Channel:
-    __slots__ = ("epoch", "head", "kept", "key", "listeners", "offset")
+    __slots__ = ("bare", "epoch", "head", "kept", "key", "listeners", "offset")
 
     def __init__(self, key: tuple[str, str], epoch: str) -> None:
         self.key = key
@@ -79,6 +79,8 @@ class _Channel:
         self.offset = 0
         self.kept: deque[_Kept] = deque()
         self.listeners: set[Listener] = set()
+        # Those who are sent the events' data alone.
+        self.bare: set[Listener] = set()
         self.head = (
             b'{"type":"event","channel":' + orjson.dumps(key[1]) + b',"epoch":"' + epoch.encode() + b'","offset":'
         )
@@ -111,6 +113,10 @@ class Hub:
             for listener in channel.listeners:
                 listener.push(made)
             self._delivered.add(len(channel.listeners))
+        if channel.bare:
+            made = frame(orjson.dumps(orjson.loads(event).get("data")))
+            for listener in channel.bare:
+                listener.push(made)
 
     def join(self, tenant: str, name: str, listener: Listener, since: Since | None = None) -> Joined:
         """Listen from now on, with what was missed since an event, if all of it is still there."""
@@ -122,11 +128,16 @@ class Hub:
             missed = [channel.frame(kept.offset, kept.event) for kept in channel.kept if kept.offset > since.offset]
         return Joined(channel.offset, channel.epoch, recovered, missed)
 
+    def join_bare(self, tenant: str, name: str, listener: Listener) -> None:
+        """Listen to the events' data alone, without numbers."""
+        self._channel(tenant, name).bare.add(listener)
+
     def leave(self, tenant: str, name: str, listener: Listener) -> None:
         """Listen no more."""
         channel = self._channels.get((tenant, name))
         if channel is not None:
             channel.listeners.discard(listener)
+            channel.bare.discard(listener)
             self._forget_if_idle(channel)
 
     def restart(self) -> None:
@@ -136,7 +147,7 @@ class Hub:
         self._len = self._count = 0
         for key, channel in tuple(self._channels.items()):
             renewed = self._channels[key] = _Channel(key, f"{self._epoch}-{next(self._epochs)}")
-            renewed.listeners = channel.listeners
+            renewed.listeners, renewed.bare = channel.listeners, channel.bare
             self._forget_if_idle(renewed)
 
     def _channel(self, tenant: str, name: str) -> _Channel:
@@ -171,7 +182,7 @@ class Hub:
         self._forget_if_idle(kept.channel)
 
     def _forget_if_idle(self, channel: _Channel) -> None:
-        if not channel.kept and not channel.listeners:
+        if not (channel.kept or channel.listeners or channel.bare):
             self._channels.pop(channel.key, None)
 
 

@@ -1,4 +1,4 @@
-"""`/ws`: one connection for all channels, in JSON text frames.
+"""`/ws`: one connection for all channels, in JSON text frames; and the paths of one channel alone.
 
 A client shows its token in the `Authorization` header, as `?token=` or in its first frame; joins channels; and is told
 of every event on them. What it may see is judged by its pass: at each join, whenever the pass is exchanged anew (about
@@ -38,6 +38,7 @@ MESSAGES: Final = Rate(10, 100)
 RECONNECT_WITHIN_MS: Final = 5000
 
 CLOSE_UNAUTHENTICATED: Final = 4401
+CLOSE_DENIED: Final = 4403
 CLOSE_POLICY: Final = 1008
 CLOSE_RESTART: Final = 1012
 CLOSE_TRY_LATER: Final = 1013
@@ -99,6 +100,12 @@ class Socket:
         if self._renewing is not None:
             self._renewing.cancel()
 
+    def join_bare(self, name: str) -> None:
+        """Listen to the data of one channel's events. Raises `Refused`."""
+        tenant = self._tenant_of(name)
+        self._hub.join_bare(tenant, name, self)
+        self._joined[name] = tenant
+
     async def take(self, text: str | None) -> None:
         """Obey one frame of the client's."""
         now_us = asyncio.get_running_loop().time() * 1e6
@@ -129,12 +136,16 @@ class Socket:
         else:
             raise Refused("VALIDATION_FAILED", "type must be one of auth, ping, subscribe, unsubscribe")
 
-    def _join(self, name: str, since: Since | None) -> None:
+    def _tenant_of(self, name: str) -> str:
         assert self.shown is not None
         tenant = channels.tenant_of(self.shown.principal, name)
         if tenant is None:
             # Whether there is such a channel is not told to those who may not join it.
             raise Refused("PERMISSION_DENIED", "no such channel, or not yours")
+        return tenant
+
+    def _join(self, name: str, since: Since | None) -> None:
+        tenant = self._tenant_of(name)
         if len(self._joined) >= CHANNELS_MAX and name not in self._joined:
             raise Refused("CHANNELS_MAX", f"a connection has at most {CHANNELS_MAX} channels")
         joined = self._hub.join(tenant, name, self, since)
@@ -217,7 +228,7 @@ class Sockets:
         """Serve one connection until it ends."""
         await receive()
         connection: FramesProtocol = scope["extensions"][EXTENSION]
-        if scope["path"] != PATH:
+        if scope["path"] != PATH and scope["path"] not in channels.PATHS:
             await _refuse(send, 404, b"not found\n")
             return
         if self._draining or len(self._open) >= self._settings.sockets_max:
@@ -226,6 +237,12 @@ class Sockets:
         await send({"type": "websocket.accept"})
         try:
             socket = await self._welcome(scope, receive, connection)
+            if socket is not None:
+                _join_only(socket, scope)
+        except Refused as refused:
+            connection.push(frame(orjson.dumps({"type": "error", "code": refused.code, "message": refused.message})))
+            connection.finish(CLOSE_DENIED, refused.message)
+            return
         except Problem as problem:
             connection.push(frame(orjson.dumps({"type": "error", "code": problem.code, "message": problem.message})))
             later = problem.kind.retryable
@@ -234,12 +251,13 @@ class Sockets:
         if socket is not None:
             await self._serve(socket, receive)
 
-    def move_away(self) -> None:
-        """Send every client elsewhere: this gateway is about to stop."""
+    def move_away(self) -> int:
+        """Send every client elsewhere: this gateway is about to stop. How many there were."""
         self._draining = True
         for socket in self._open:
             socket.tell(type="reconnect", within_ms=RECONNECT_WITHIN_MS)
             socket.connection.finish(CLOSE_RESTART, "the gateway restarts")
+        return len(self._open)
 
     async def _welcome(self, scope: Any, receive: Any, connection: FramesProtocol) -> Socket | None:
         """Authenticate the client; None if it has gone. Raises `Problem`."""
@@ -286,6 +304,14 @@ class Sockets:
                 socket.connection.finish(CLOSE_UNAUTHENTICATED, "the session has ended")
             else:
                 socket.renew()
+
+
+def _join_only(socket: Socket, scope: Any) -> None:
+    """Join the channel that the path names, if it names one. Raises `Refused`."""
+    name = channels.PATHS.get(scope["path"])
+    if name is not None:
+        site = parse_qs(scope["query_string"].decode("latin-1")).get("site_id", [socket.asked.site])[-1]
+        socket.join_bare(name.format(site))
 
 
 async def _first_frame(receive: Any) -> Asked | None:

@@ -119,4 +119,4 @@ class TestRate:
 
     def test_nonsense_stops_the_start(self) -> None:
         with pytest.raises(ValidationError, match="a rate is written like"):
-            Settings(limit_read="fast")
+            Settings.model_validate({"limit_read": "fast"})

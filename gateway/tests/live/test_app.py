@@ -285,7 +285,8 @@ class TestFailure:
         assert (answer.status_code, answer.json()["code"]) == (500, "INTERNAL")
         assert "Zero" not in answer.text
 
-    async def test_a_service_without_instances_keeps_its_routes(self, house: Any) -> None:
+    async def test_a_service_without_instances_keeps_its_routes(self, make_house: Any) -> None:
+        house = await make_house()
         headers = house.bearer()
         await house.registry.take_out(house.instance)
 
@@ -365,14 +366,16 @@ class TestLimit:
 
 
 class TestCache:
-    async def test_an_answer_is_kept_where_the_contract_allows_it(self, house: Any) -> None:
+    async def test_an_answer_is_kept_where_the_contract_allows_it(self, make_house: Any) -> None:
+        house = await make_house()
         answers = [await house.http.get("/api/v1/manual") for _ in range(2)]
 
         assert len(house.kettles.calls) == 1
         assert answers[1].headers["cache-control"] == "public, max-age=60"
         assert answers[0].json()["meta"] != answers[1].json()["meta"]
 
-    async def test_an_event_of_the_service_drops_it(self, house: Any) -> None:
+    async def test_an_event_of_the_service_drops_it(self, make_house: Any) -> None:
+        house = await make_house()
         await house.http.get("/api/v1/manual")
 
         await house.publish("kettles.ManualChanged", {})
@@ -381,7 +384,8 @@ class TestCache:
             while len(house.kettles.calls) == 1:
                 await house.http.get("/api/v1/manual")
 
-    async def test_a_change_that_passes_through_drops_it(self, house: Any) -> None:
+    async def test_a_change_that_passes_through_drops_it(self, make_house: Any) -> None:
+        house = await make_house()
         await house.http.get("/api/v1/manual")
 
         await house.http.post("/api/v1/kettles", json={"name": "Whistler"}, headers=house.bearer())

@@ -178,6 +178,25 @@ class TestSubscribe:
         assert await _closed(socket) == 1008
 
 
+class TestOneChannel:
+    async def test_the_data_comes_bare(self, house: Any) -> None:
+        principal = house.tenant.user(permissions={"orders.read"})
+        socket = await house.socket(house.bearer(principal), path="/ws/orders/queue", query="?site_id=s1")
+        await _say(socket, type="ping")
+        await _hear(socket)
+
+        await house.publish("orders.OrderPlaced", {"id": "o1"}, audience="orders:queue:s1")
+
+        assert await _hear(socket) == {"id": "o1"}
+
+    async def test_it_needs_the_permission(self, house: Any) -> None:
+        principal = house.tenant.user(permissions=set())
+
+        socket = await house.socket(house.bearer(principal), path="/ws/service-health")
+
+        assert await _closed(socket) == 4403
+
+
 class TestEnd:
     async def test_an_ended_session_is_closed_within_a_second(self, house: Any) -> None:
         principal = house.tenant.user()
@@ -255,10 +274,13 @@ class TestEnd:
         self, house: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(listener, "WAITING_LEN_MAX", 64 * 1024)
-        closing = []
-        monkeypatch.setattr(
-            listener.FramesProtocol, "finish", lambda self, code, reason: closing.append(code) or self.transport.abort()
-        )
+        closing: list[int] = []
+
+        def finish(self: Any, code: int, reason: str) -> None:
+            closing.append(code)
+            self.transport.abort()
+
+        monkeypatch.setattr(listener.FramesProtocol, "finish", finish)
         reading, _ = await _joined(house)
         slow, _ = await _joined(house)
         slow.transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
@@ -270,10 +292,12 @@ class TestEnd:
             await _hear(reading)
             heard += 1
 
+        slow.transport.abort()
         assert closing[0] == 4008
         assert heard > 1
 
-    async def test_a_gateway_that_stops_sends_its_clients_elsewhere(self, house: Any) -> None:
+    async def test_a_gateway_that_stops_sends_its_clients_elsewhere(self, make_house: Any) -> None:
+        house = await make_house()
         socket, _ = await _joined(house)
 
         house.gateway.stop()
