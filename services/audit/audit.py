@@ -25,7 +25,6 @@ ORIGIN = bytes(32)
 # Entries read at once: some megabytes at most, and a few milliseconds of hashing between two waits.
 CHUNK = 1000
 FOUND_MAX = 100
-_FAR = 2**62
 # A number that is missing may be on its way, in a batch that another process is just writing: look again after this.
 SETTLE_S = 2.0
 
@@ -105,8 +104,7 @@ async def verify(session: AsyncSession) -> Finding:
     head = await store.head(session)
     if head is None:
         # Nothing has ever been appended, or somebody has taken the head away: then every entry is without an end.
-        orphans = await store.chunk(session, after=0, until=_FAR, size=FOUND_MAX)
-        return Finding(broken=[row["position"] for row in orphans])
+        return Finding(broken=await store.orphans(session, most=FOUND_MAX))
     finding = Finding(head=head.hash)
     position, last = await _walk(session, finding, head.position)
     # What is cut off at the end, or a last entry that is not the one the head names.

@@ -53,7 +53,7 @@ class Intake:
         try:
             async with self._database.transaction(principal) as session:
                 await audit.append(session, [event for _message, event in part])
-        except errors.Error as failure:
+        except (errors.Unavailable, errors.Conflict) as failure:
             await self._come_again(part, failure)
         except Exception as failure:
             log.exception("audit_not_appended", tenant_id=str(tenant_id))

@@ -56,6 +56,12 @@ async def chunk(session: AsyncSession, *, after: int, until: int, size: int) -> 
     return (await session.execute(beyond.order_by(Entry.position).limit(size))).mappings().all()
 
 
+async def orphans(session: AsyncSession, *, most: int) -> list[int]:
+    """Positions of entries in a chain that has no head; one statement, for a chain may begin at this very moment."""
+    headless = sa.select(Entry.position).where(~sa.exists().where(Head.tenant_id == Entry.tenant_id))
+    return list(await session.scalars(headless.order_by(Entry.position).limit(most)))
+
+
 async def gaps(session: AsyncSession, *, head: int, most: int) -> Sequence[tuple[str, int, int]]:
     """Runs of numbers that never arrived, as service, first and last."""
     rows = await session.execute(_GAPS, {"head": head, "most": most})
