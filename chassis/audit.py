@@ -22,6 +22,10 @@ from uuid_utils.compat import uuid7
 
 from chassis import call, clock, codec, events, telemetry
 
+SUCCESS = audit_pb2.OUTCOME_SUCCESS
+DENIED = audit_pb2.OUTCOME_DENIED
+FAILURE = audit_pb2.OUTCOME_FAILURE
+
 MASK = "***"
 # One call that changes thousands of rows says how many and shows the first ones.
 CHANGES_MAX = 50
@@ -50,28 +54,44 @@ async def write(session: AsyncSession) -> None:
     current = call.find()
     touched = session.info.get("audit_changes") or session.info.get("audit_resources")
     if current is not None and current.category and touched:
-        add(session, outcome=audit_pb2.OUTCOME_SUCCESS)
+        add(session, outcome=SUCCESS)
 
 
 def add(session: AsyncSession, *, outcome: audit_pb2.Outcome, error_code: str = "") -> None:
     """Note one audit event about the current call."""
-    current = call.current()
     transaction = events.of(session)
     changes: dict[str, Any] = session.info.get("audit_changes", {})
+    entry = event(
+        call.current(),
+        service=transaction.service,
+        tenant=transaction.principal.tenant,
+        outcome=outcome,
+        code=error_code,
+    )
     resources = list(session.info.get("audit_resources", {})) + [name for name in changes if name != "more"]
+    entry.resources.extend(resources[:CHANGES_MAX])
+    if changes:
+        entry.changes.CopyFrom(_struct(changes))
+    subject, body = message(entry)
+    events.add(session, event_id=entry.id, subject=subject, audience=(), envelope=body.decode())
+
+
+def event(
+    current: call.Call, *, service: str, tenant: UUID, outcome: audit_pb2.Outcome, code: str = ""
+) -> audit_pb2.AuditEvent:
+    """What the trail is told of a call: all but what it changed."""
     principal = current.principal
     entry = audit_pb2.AuditEvent(
         id=str(uuid7()),
-        tenant_id=str(transaction.principal.tenant),
-        service=transaction.service,
+        tenant_id=str(tenant),
+        service=service,
         action=current.action,
-        category=current.category,
+        category=current.category or "access",
         actor=principal.name,
         subject=principal.on_behalf_of,
         roles=principal.roles,
-        resources=resources[:CHANGES_MAX],
         outcome=outcome,
-        error_code=error_code,
+        error_code=code,
         address=current.address,
         user_agent=current.user_agent,
         session_id=principal.session_id,
@@ -79,17 +99,14 @@ def add(session: AsyncSession, *, outcome: audit_pb2.Outcome, error_code: str = 
         trace_id=telemetry.trace_id(),
     )
     entry.occurred_at.FromDatetime(clock.now())
-    if changes:
-        entry.changes.CopyFrom(_struct(changes))
     if current.audit_context:
         entry.context.CopyFrom(_struct(orjson.loads(current.audit_context)))
-    events.add(
-        session,
-        event_id=entry.id,
-        subject=f"aud.{entry.tenant_id}.{transaction.service}",
-        audience=(),
-        envelope=codec.encode(entry).decode(),
-    )
+    return entry
+
+
+def message(entry: audit_pb2.AuditEvent) -> tuple[str, bytes]:
+    """The subject and the body under which an event travels to the trail."""
+    return f"aud.{entry.tenant_id}.{entry.service}", codec.encode(entry)
 
 
 @sa_event.listens_for(Session, "after_flush")

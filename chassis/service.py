@@ -122,7 +122,7 @@ class Service:
             registry_address=settings.registry_address,
             credentials=self.credentials,
             instance=registration.instance(
-                settings.version, address, settings.zone, self._services, pid=str(os.getpid())
+                settings.version, address, settings.zone, self._services, pid=str(os.getpid()), enforces="contract"
             ),
             contract_bytes=registration.contract(self._services),
             ready=lambda: self._ready,

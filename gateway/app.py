@@ -16,6 +16,7 @@ from chassis.identity import Principal
 from gateway import bodies, cache, errors, pages
 from gateway.backends import Backends, Unreachable, problem
 from gateway.errors import Problem
+from gateway.foreign import Rules, Trail
 from gateway.headers import POLICY, SECURITY, Head, Origins, Raw
 from gateway.limits import Demand, Limiter, Verdict
 from gateway.operation import Charges, Operation
@@ -64,6 +65,7 @@ class App:
         limiter: Limiter,
         answers: cache.Cache,
         sockets: Asgi,
+        trail: Trail,
     ) -> None:
         self._settings = settings
         self._backends = backends
@@ -71,15 +73,23 @@ class App:
         self._limiter = limiter
         self._answers = answers
         self._sockets = sockets
+        self._trail = trail
         self._origins = Origins(settings.cors_origins)
         self._charges = Charges(settings)
         self._table = RouteTable.of(())
         self._operations: dict[object, Operation] = {}
         self._under_way = 0
+        self._knows_routes = False
 
     def use(self, table: RouteTable) -> None:
         """Answer by these routes from now on."""
-        self._operations = {route: Operation(route) for route in table.routes if not route.server_streaming}
+        foreign = self._backends.foreign
+        self._operations = {
+            route: Operation(route, is_foreign=route.service in foreign)
+            for route in table.routes
+            if not route.server_streaming
+        }
+        self._knows_routes = True
         self._table = table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,7 +139,8 @@ class App:
             return await page(request.verb, self._table)
         matched = self._table.match(request.verb, request.path)
         if matched is None:
-            raise Problem("NOT_FOUND")
+            # Until the registry has been heard, nobody can say that there is no such thing.
+            raise Problem("NOT_FOUND") if self._knows_routes else Problem("UNAVAILABLE", retry_after_s=1)
         if isinstance(matched, MethodNotAllowed):
             raise errors.method_not_allowed(matched.allowed)
         operation = request.operation = self._operations.get(matched.route)
@@ -179,8 +190,11 @@ class App:
             _check_guarded(call.guarded, principal)
         denied = operation.read_permissions
         if denied and principal is not None:
-            denied -= principal.permissions
-        message = await self._message(request, operation, call.message, shown)
+            denied = frozenset(permission for permission in denied if not principal.may(permission))
+        if operation.foreign is not None:
+            message = await self._foreign(request, operation, operation.foreign, call.message, shown)
+        else:
+            message = await self._message(request, operation, call.message, shown)
         return operation.transcoder.encode(
             call,
             message,
@@ -188,6 +202,23 @@ class App:
             if_none_match=request.head.if_none_match,
             denied=denied,
         )
+
+    async def _foreign(
+        self, request: Request, operation: Operation, rules: Rules, asked: Any, shown: Pass | None
+    ) -> Any:
+        """As `_message`, for a service that does not enforce its contract itself."""
+        principal = None if shown is None else shown.principal
+        told = request.head.circumstances(None if shown is None else shown.told)
+        try:
+            rules.check(principal, asked)
+            message = await self._message(request, operation, asked, shown)
+        except Problem as found:
+            if principal is not None:
+                await self._trail.record(rules.record(principal, told, code=found.code))
+            raise
+        if principal is not None:
+            await self._trail.record(rules.record(principal, told))
+        return message
 
     async def _message(self, request: Request, operation: Operation, asked: Any, shown: Pass | None) -> Any:
         """The answer's message: from the cache where the contract allows it, else from the service."""
@@ -251,8 +282,11 @@ def _check_guarded(guarded: Any, principal: Principal | None) -> None:
     """The service checks the fields that are set; a patch that clears one is only seen here."""
     if principal is not None and principal.kind == "service":
         return
-    held: frozenset[str] = frozenset() if principal is None else principal.permissions
-    missing = {path: [f"requires {permission}"] for path, permission in guarded.items() if permission not in held}
+    missing = {
+        path: [f"requires {permission}"]
+        for path, permission in guarded.items()
+        if principal is None or not principal.may(permission)
+    }
     if missing:
         raise Problem("PERMISSION_DENIED", details=missing)
 

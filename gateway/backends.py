@@ -152,6 +152,8 @@ class Backends:
         # Contracts by digest, None for one that cannot be used; those that are live, by service, oldest service first.
         self._contracts: dict[str, Contract | None] = {}
         self._live: dict[str, Contract] = {}
+        # Services that leave it to the gateway to enforce their contracts.
+        self.foreign: frozenset[str] = frozenset()
         self._dirty = asyncio.Event()
         self._known = False
 
@@ -308,6 +310,8 @@ class Backends:
             contract = await self._contract(told)
             if contract is not None:
                 wanted[told.service] = contract
+                enforced = told.metadata.get("enforces") == "contract"
+                self.foreign = self.foreign - {told.service} if enforced else self.foreign | {told.service}
         return wanted
 
     async def _contract(self, told: registry_pb2.Instance) -> Contract | None:

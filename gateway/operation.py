@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client import Histogram
 from switchyard.options.v1 import policy_pb2
 
+from gateway import foreign
 from gateway.limits import Bucket, Demand, demand
 from gateway.passes import Pass
 from gateway.routes import Route
@@ -46,6 +47,7 @@ class Operation:
         "cache_control",
         "cache_s",
         "changes",
+        "foreign",
         "goes_last",
         "idempotent",
         "parse",
@@ -58,9 +60,10 @@ class Operation:
         "transcoder",
     )
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, *, is_foreign: bool = False) -> None:
         policy = route.policy
         reads = route.verb in _READS
+        self.foreign = foreign.Rules(route) if is_foreign else None
         self.service = route.service
         self.path = route.path
         self.body = route.body

@@ -19,6 +19,7 @@ from chassis.operations import Operations
 from gateway.app import App
 from gateway.backends import Backends
 from gateway.cache import Cache
+from gateway.foreign import Trail
 from gateway.limits import Limiter
 from gateway.listener import Listener
 from gateway.passes import Auth, Passes
@@ -46,6 +47,7 @@ class Gateway:
         self._sockets = Sockets(settings, hub=self.hub, passes=self.passes)
         self._limiter = Limiter(settings.valkey_url)
         self._answers = Cache()
+        self._trail = Trail()
         self._backends = Backends(settings.registry_address, zone=settings.zone)
         self._app = App(
             settings,
@@ -54,6 +56,7 @@ class Gateway:
             limiter=self._limiter,
             answers=self._answers,
             sockets=self._sockets,
+            trail=self._trail,
         )
         self._listener = Listener(self._app, settings)
         self._feed: Feed | None = None
@@ -113,6 +116,7 @@ class Gateway:
     async def _follow(self) -> None:
         """Read the events, from when NATS is there."""
         connection: Nats = await streams.connect(self._settings.nats_url, "gateway")
+        self._trail.connection = connection
         try:
             self._feed = Feed(connection, self._on_event, self.hub.restart)
             await self._feed.run()

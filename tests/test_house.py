@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests import house
-from tools import protos
 
 RULES = (house.shape, house.sizes, house.edges, house.cycles, house.inward, house.duplicates)
 
@@ -33,9 +32,10 @@ class TestHouse:
         assert rule(house.ROOT) == []
 
     def test_gen_is_what_protos_say(self, tmp_path: Path) -> None:
-        protos.generate(tmp_path)
+        # In a process of its own: what this one has imported changes how options are written.
+        subprocess.run([sys.executable, "-m", "tools.protos", str(tmp_path / "gen")], cwd=house.ROOT, check=True)
 
-        assert _differences(filecmp.dircmp(tmp_path, house.ROOT / "gen", ignore=["__pycache__"])) == []
+        assert _differences(filecmp.dircmp(tmp_path / "gen", house.ROOT / "gen", ignore=["__pycache__"])) == []
 
     def test_imports_go_where_they_may(self) -> None:
         assert _lint_imports(house.ROOT).returncode == 0
@@ -59,7 +59,7 @@ class TestPlantedViolations:
 
         assert {
             "services/orders/orders.py: commits",
-            "services/orders/orders.py: opens a transaction outside rpc.py and work.py",
+            "services/orders/orders.py: opens a transaction and is no edge",
         } <= set(house.edges(copy))
 
     def test_a_service_in_the_gateway(self, copy: Path) -> None:

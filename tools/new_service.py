@@ -1,11 +1,10 @@
 """Begin a service: `make service name=billing` renders its contract, its folder and tests that pass."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from string import Template
-
-from tools import protos
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = ROOT / "tools/templates/service"
@@ -48,7 +47,7 @@ def main() -> None:
         sys.exit("usage: make service name=billing (lower-case letters and digits)")
     for path in render(ROOT, name):
         print(path.relative_to(ROOT))
-    protos.main()
+    subprocess.run([sys.executable, "-m", "tools.protos"], cwd=ROOT, check=True)
     print(f"now: make test path=services/{name}, then the contract")
 
 

@@ -47,11 +47,12 @@ def _run(arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """Replace `gen/` as a whole, so that a deleted proto leaves nothing behind."""
+    """Replace `gen/`, or the folder given, as a whole, so that a deleted proto leaves nothing behind."""
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "gen"
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch))
-        shutil.rmtree(ROOT / "gen", ignore_errors=True)
-        shutil.copytree(scratch, ROOT / "gen")
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(scratch, target)
 
 
 if __name__ == "__main__":

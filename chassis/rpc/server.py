@@ -21,7 +21,6 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 from opentelemetry.trace import SpanKind
-from switchyard.audit.v1 import audit_pb2
 
 from chassis import audit, call, errors, idempotency, identity, policy, telemetry
 from chassis.db import Database
@@ -211,7 +210,7 @@ class Server:
         try:
             with call.answering(answering):
                 async with self._database.transaction() as session:
-                    outcome = audit_pb2.OUTCOME_DENIED if denied else audit_pb2.OUTCOME_FAILURE
+                    outcome = audit.DENIED if denied else audit.FAILURE
                     audit.add(session, outcome=outcome, error_code=failure.code)
         except errors.Error as second:
             log.warning("refusal_not_recorded", action=answering.action, error=repr(second))

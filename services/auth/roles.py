@@ -35,6 +35,7 @@ _MANAGER = _STAFF | {
     "inventory.batches.write",
     "inventory.items.write",
     "inventory.menu.write",
+    "orders.override",
     "registry.read",
     "tenants.sites.write",
     "tenants.stations.write",
@@ -51,7 +52,9 @@ ROLES = {
 }
 
 # An operator works for the platform: inside a tenant as its admin, outside of any with these alone.
-OPERATOR_PERMISSIONS = frozenset({"platform.tenants.read", "platform.tenants.write", "registry.read", "registry.write"})
+OPERATOR_PERMISSIONS = frozenset(
+    {"audit.events.read", "platform.tenants.read", "platform.tenants.write", "registry.read", "registry.write"}
+)
 
 
 def permissions(role: str) -> frozenset[str]:

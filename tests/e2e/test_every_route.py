@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document × what can be wrong with a call. The cases come from the document alone."""
+"""Every route of the OpenAPI document, times what can be wrong with a call. The cases come from the document alone."""
 
 import json
 import re
