@@ -2,8 +2,8 @@
 
 A service on the chassis enforces its contract itself and says so in its registry entry. Any other gets from here what
 its contract declares, so that a few lines in any language are enough to be safe behind the gateway. Its audit events
-carry no number of the service's own: they are in the tenant's chain, but one that is lost on its way to JetStream leaves
-no gap.
+carry no number of the service's own: they are in the tenant's chain, but one that is lost on its way to JetStream
+leaves no gap.
 """
 
 from typing import Any, Final, NamedTuple
