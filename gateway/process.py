@@ -5,6 +5,7 @@ It starts in any order with everything else: what is not there yet is waited for
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,10 +27,15 @@ from gateway.passes import Auth, Passes
 from gateway.realtime.feed import Event, Feed
 from gateway.realtime.hub import Hub
 from gateway.realtime.websocket import Sockets
+from gateway.routes import RouteTable
 from gateway.settings import Settings
 
 # How long clients are given to read that they should go elsewhere.
 HINT_S = 0.2
+# Contracts come one after another at the start: tidied up is once, when they are all there.
+TIDY_AFTER_S = 2.0
+# Allocations between two looks for garbage; Python's own 700 looks several times a request.
+GARBAGE_EVERY = 20_000
 
 log = structlog.get_logger()
 
@@ -60,6 +66,7 @@ class Gateway:
         )
         self._listener = Listener(self._app, settings)
         self._feed: Feed | None = None
+        self._tidying: asyncio.TimerHandle | None = None
 
     @property
     def port(self) -> int:
@@ -76,7 +83,7 @@ class Gateway:
             loop.add_signal_handler(number, self.stop)
 
     async def ready(self) -> bool:
-        """Whether routes are known and events are read."""
+        """Whether routes are known and events have been read."""
         return await self._backends.known() and await self._events_read()
 
     async def run(self) -> None:
@@ -95,14 +102,15 @@ class Gateway:
         operations.start()
         serving = asyncio.create_task(self._listener.run())
         work = [
-            asyncio.create_task(each)
-            for each in (self._backends.run(self._app.use), self._limiter.run(), self._follow())
+            asyncio.create_task(each) for each in (self._backends.run(self._use), self._limiter.run(), self._follow())
         ]
         for task in (serving, *work):
             task.add_done_callback(self._on_done)
         try:
             yield
         finally:
+            if self._tidying is not None:
+                self._tidying.cancel()
             self._listener.stop()
             await asyncio.gather(serving, return_exceptions=True)
             for task in work:
@@ -112,6 +120,12 @@ class Gateway:
             await self._backends.close()
             await self._auth.close()
             await self._credentials.close()
+
+    def _use(self, table: RouteTable) -> None:
+        self._app.use(table)
+        if self._tidying is not None:
+            self._tidying.cancel()
+        self._tidying = asyncio.get_running_loop().call_later(TIDY_AFTER_S, _tidy)
 
     async def _follow(self) -> None:
         """Read the events, from when NATS is there."""
@@ -131,10 +145,19 @@ class Gateway:
             self.hub.publish(event.tenant, name, event.payload)
 
     async def _events_read(self) -> bool:
-        return self._feed is not None and await self._feed.connected()
+        return self._feed is not None and self._feed.has_read
 
     def _on_done(self, task: "asyncio.Task[Any]") -> None:
         if not task.cancelled() and (failure := task.exception()) is not None:
             # Work that must go on has died of a bug: a clean restart is better than half a gateway.
             log.error("background_work_died", exc_info=failure)
             self._stopping.set()
+
+
+def _tidy() -> None:
+    """Take the contracts out of the garbage collector's rounds, each of which stops everything for 100 ms with them."""
+    # Those of a table that was replaced are let go first.
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_EVERY, 20, 20)

@@ -49,18 +49,11 @@ class Feed:
         self._nats = connection
         self._on_event = on_event
         self._on_loss = on_loss
-        self._reading = asyncio.Event()
         # Of the stream: the last event that was handed on; None before the first consumer.
         self._last: int | None = None
         self._expected = 1
-
-    async def connected(self) -> bool:
-        """Whether NATS is connected and events are being read."""
-        return self._nats.is_connected and self._reading.is_set()
-
-    async def reading(self) -> None:
-        """Return when events are being read."""
-        await self._reading.wait()
+        # Whether events were ever read: while NATS is away later, calls are answered all the same.
+        self.has_read = False
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -69,7 +62,6 @@ class Feed:
                 await self._read()
             except (nats.errors.Error, JetStreamError, OSError, Interrupted) as failure:
                 log.info("events_interrupted", error=repr(failure))
-            self._reading.clear()
             await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:
@@ -102,7 +94,7 @@ class Feed:
         )
         await manager.add_consumer(streams.EVENTS, config)
         self._expected = 1
-        self._reading.set()
+        self.has_read = True
         while True:
             try:
                 message = await subscription.next_msg(timeout=SILENCE_S)
