@@ -91,6 +91,7 @@ class Endpoint:
             "x-audience": [_AUDIENCES[each] for each in policy.audience] or ["user"],
             "x-rate-class": _RATE_CLASSES.get(policy.rate_class) or ("read" if route.verb == "GET" else "write"),
             "x-platform": policy.platform,
+            "x-tenant-optional": policy.tenant_optional,
             "x-idempotent": policy.idempotent or route.verb == "GET",
             "x-error-codes": self._codes(),
             "x-grpc-method": route.path,

@@ -35,6 +35,7 @@ class Rules:
         self._action = f"{route.service}.{route.method.name}"
         self._permission = declared.permission
         self._platform = declared.platform
+        self._tenant_optional = declared.tenant_optional
         self._audience = {policy.AUDIENCES[kind] for kind in declared.audience} or {
             policy.AUDIENCES[policy_pb2.AUDIENCE_USER]
         }
@@ -56,7 +57,7 @@ class Rules:
         granted = self._permission in principal.permissions if self._platform else principal.may(self._permission)
         if self._permission and principal.kind != "service" and not granted:
             raise permission_denied(self._permission)
-        if principal.tenant_id is None and not self._platform:
+        if principal.tenant_id is None and not (self._platform or self._tenant_optional):
             raise invalid({"X-Tenant-ID": ["is required: the credential names no tenant"]})
 
     def record(self, principal: Principal, told: Any, *, code: str = "") -> "Entry | None":

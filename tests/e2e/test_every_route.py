@@ -27,6 +27,13 @@ class Route:
     verb: str
     path: str
     operation: dict[str, Any]
+    components: dict[str, Any]
+
+    @property
+    def parameters(self) -> list[dict[str, Any]]:
+        """The parameters, where the document has them."""
+        shared = self.components["parameters"]
+        return [shared[one["$ref"].rsplit("/", 1)[1]] if "$ref" in one else one for one in self.operation["parameters"]]
 
     @property
     def name(self) -> str:
@@ -45,6 +52,11 @@ class Route:
         return list(self.operation["x-audience"])
 
     @property
+    def refuses(self) -> bool:
+        """Whether there is anybody with a credential who may not call."""
+        return bool(self.permission) or not {"user", "kiosk", "pos"} <= set(self.audience)
+
+    @property
     def variables(self) -> list[str]:
         return re.findall(r"{(\w+)}", self.path)
 
@@ -55,12 +67,12 @@ class Route:
 
     def headers(self) -> dict[str, str]:
         """What the document requires beside the credential."""
-        required = [one for one in self.operation["parameters"] if one["in"] == "header" and one.get("required")]
+        required = [one for one in self.parameters if one["in"] == "header" and one.get("required")]
         return {one["name"]: {"If-Match": '"1"'}.get(one["name"], str(uuid7())) for one in required}
 
     def query(self) -> dict[str, str]:
         """The query parameters the document requires."""
-        required = [one for one in self.operation["parameters"] if one["in"] == "query" and one.get("required")]
+        required = [one for one in self.parameters if one["in"] == "query" and one.get("required")]
         return {one["name"]: str(uuid7()) for one in required}
 
 
@@ -79,7 +91,9 @@ class Caller:
         if route.operation["x-platform"]:
             return route.permission in self.permissions
         who = identity.Principal(self.kind, "", None, permissions=self.permissions)
-        return not self.operator and (not route.permission or who.may(route.permission))
+        if self.operator and not route.operation["x-tenant-optional"]:
+            return False
+        return not route.permission or who.may(route.permission)
 
 
 @dataclass
@@ -110,7 +124,7 @@ async def callers(system: System) -> AsyncIterator[Callers]:
     nobody = httpx.AsyncClient(base_url=system.url, timeout=30)
     document = (await nobody.get("/openapi.json")).json()
     routes = [
-        Route(verb, path, operations[verb])
+        Route(verb, path, operations[verb], document["components"])
         for path, operations in sorted(document["paths"].items())
         for verb in VERBS
         if verb in operations
@@ -190,7 +204,7 @@ class TestWrongPermission:
     async def test_is_denied(self, callers: Callers) -> None:
         wrong, untried = {}, []
         for route in callers.routes:
-            if route.public:
+            if route.public or not route.refuses:
                 continue
             caller = callers.refused(route)
             if caller is None:
@@ -308,7 +322,7 @@ async def _ids(client: httpx.AsyncClient, route: Route) -> set[str]:
     rows = content.get("data", content) if isinstance(content, dict) else content
     if isinstance(rows, dict):
         rows = next((value for value in rows.values() if isinstance(value, list)), [])
-    return {str(row.get("id") or row.get("name")) for row in rows if isinstance(row, dict)}
+    return {str(row.get("id") or row.get("name")) for row in rows if isinstance(row, dict)} - {"None"}
 
 
 async def _expired(system: System) -> str:

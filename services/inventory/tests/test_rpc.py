@@ -27,6 +27,10 @@ def _item(**values: Any) -> pb.CreateItemRequest:
     return pb.CreateItemRequest(item=pb.Item(**told))
 
 
+def _catalog() -> pb.ListProductsRequest:
+    return pb.ListProductsRequest(catalog_id=SITE)
+
+
 def _batch(item_id: str, quantity: int, *, lot: str = "L1", site: str = SITE, days: int = 0) -> pb.CreateBatchRequest:
     batch = pb.Batch(site_id=site, lot=lot, quantity=quantity)
     if days:
@@ -223,8 +227,10 @@ class TestMenu:
         sold.price.amount, sold.price.currency = 390, "USD"
         await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
 
+        kiosk = await _stub(serve, tenant.kiosk(SITE))
+
         with clock.shifted(timedelta(days=2)):
-            (product,) = (await stub.ListProducts(pb.ListProductsRequest(catalog_id=SITE))).products
+            (product,) = (await kiosk.ListProducts(_catalog())).products
 
         assert (product.available, product.available_quantity) == (False, 0)
 
@@ -238,5 +244,5 @@ class TestMenu:
 
         await stub.UpdateMenuItem(request)
 
-        (product,) = (await stub.ListProducts(pb.ListProductsRequest(catalog_id=SITE))).products
+        (product,) = (await (await _stub(serve, tenant.kiosk(SITE))).ListProducts(_catalog())).products
         assert not product.available
