@@ -1,6 +1,7 @@
 """The house keeps its shape; and each rule is shown to catch what it is for."""
 
 import filecmp
+import os
 import shutil
 import subprocess
 import sys
@@ -18,8 +19,8 @@ RULES = (house.shape, house.sizes, house.edges, house.cycles, house.inward, hous
 def copy(tmp_path: Path) -> Path:
     """A copy of the house in which a test may break things."""
     skip = shutil.ignore_patterns("__pycache__", "tests")
-    for folder in (*house.OURS, "gen", "protos"):
-        shutil.copytree(house.ROOT / folder, tmp_path / folder, ignore=skip if folder != "protos" else None)
+    for folder in (*house.OURS, "gen", "protos", "vendor"):
+        shutil.copytree(house.ROOT / folder, tmp_path / folder, ignore=skip if folder in house.OURS else None)
     for folder in house.service_folders(tmp_path):
         (folder / "tests").mkdir()
     shutil.copy(house.ROOT / "pyproject.toml", tmp_path)
@@ -99,6 +100,21 @@ class TestPlantedViolations:
         outcome = _lint_imports(copy)
 
         assert (outcome.returncode, "BROKEN" in outcome.stdout) == (1, True)
+
+
+class TestRecipe:
+    def test_a_new_service_keeps_the_rules_and_passes_its_tests(self, copy: Path) -> None:
+        begun = _python(copy, "tools.new_service", "billing")
+        tested = _python(copy, "pytest", "-q", "-p", "no:cacheprovider", "services/billing")
+
+        assert (begun.returncode, tested.returncode) == (0, 0), begun.stderr + tested.stdout
+        assert [found for rule in RULES for found in rule(copy) if "billing" in found] == []
+
+
+def _python(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'gen'}"}
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
 def _append(path: Path, text: str) -> None:
