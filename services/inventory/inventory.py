@@ -40,6 +40,8 @@ async def change(session: AsyncSession, item_id: str, told: pb.Item, paths: Sequ
     for name in paths:
         setattr(row, name, getattr(told, name))
     if session.is_modified(row):
+        if "low_stock_threshold" in paths:
+            await store.end_alerts(session, row.id, threshold=row.low_stock_threshold)
         row.version += 1
         await session.flush()
         event = events_pb2.ItemUpdated(item=messages.new_item(row))

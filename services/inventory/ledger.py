@@ -1,5 +1,6 @@
 """The ledger: stock changes by movements alone, and every change keeps the balance in the same transaction."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -16,6 +17,8 @@ from services.inventory.models import NEVER, Balance, Batch, Item, Movement
 # Where lies what came in without a lot.
 UNDATED_LOT = "-"
 OUT = (pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_WASTE)
+# What may not be sold is there all the same: it is thrown away, and it is counted.
+_OF_ALL = (pb.MOVEMENT_TYPE_WASTE, pb.MOVEMENT_TYPE_ADJUST)
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,13 @@ class Taking:
 
 async def receive_batch(session: AsyncSession, item_id: str, told: pb.Batch) -> Batch:
     """A new lot and the movement that brings it in. Raises `NotFound`, `AlreadyExists` when the lot is known."""
+    if told.lot == UNDATED_LOT:
+        raise errors.Invalid(fields={"batch.lot": ["is the name of what comes in without a lot"]})
     item, balance = await _open(session, item_id, told.site_id)
     expires_at = told.expires_at.ToDatetime(clock.now().tzinfo) if told.HasField("expires_at") else NEVER
-    batch = await _new_batch(session, balance, lot=told.lot, quantity=told.quantity, expires_at=expires_at)
+    batch = await _new_batch(session, balance, lot=told.lot, expires_at=expires_at)
     move(session, balance, batch, told.quantity, kind=pb.MOVEMENT_TYPE_RECEIVE, reason=f"lot {told.lot}")
-    await told_of(session, item, balance)
+    tell(session, item, balance)
     return batch
 
 
@@ -46,7 +51,8 @@ async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> list
     batch_id = UUID(told.batch_id) if told.HasField("batch_id") else None
     goes = told.type in OUT or told.quantity < 0
     if goes:
-        takings = await take(session, balance, abs(told.quantity), batch_id=batch_id, sku=item.sku)
+        batches = await _where_it_may_come_from(session, balance, batch_id, kind=told.type)
+        takings = take(batches, abs(told.quantity), sku=item.sku)
         rows = [
             move(session, balance, taking.batch, -taking.quantity, kind=told.type, reason=told.reason)
             for taking in takings
@@ -54,31 +60,32 @@ async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> list
     else:
         batch = await _where_it_comes_in(session, balance, batch_id)
         rows = [move(session, balance, batch, told.quantity, kind=told.type, reason=told.reason)]
-    await told_of(session, item, balance)
+    tell(session, item, balance)
     return rows
 
 
-async def take(
-    session: AsyncSession, balance: Balance, quantity: int, *, batch_id: UUID | None = None, sku: str
-) -> list[Taking]:
-    """Which batches a quantity comes from: the one named, or first expiry first, then first in.
-
-    Raises `Conflict` (`INSUFFICIENT_STOCK`) unless all of it is available.
-    """
-    if batch_id is None:
-        batches = await store.sellable(session, item_id=balance.item_id, site_id=balance.site_id, at=clock.now())
-    else:
-        batches = [await _named_batch(session, balance, batch_id)]
+def pick(batches: Iterable[Batch], quantity: int) -> tuple[list[Taking], int]:
+    """Which of some batches, in their order, a quantity comes from, and how much of it none of them has."""
     takings, missing = [], quantity
     for batch in batches:
         taken = min(missing, batch.on_hand - batch.reserved)
         if taken > 0:
-            reason = "first_in" if batch.expires_at >= NEVER else "first_expiry"
-            takings.append(Taking(batch, taken, reason))
+            takings.append(Taking(batch, taken, why(batch)))
             missing -= taken
+    return takings, missing
+
+
+def take(batches: Iterable[Batch], quantity: int, *, sku: str) -> list[Taking]:
+    """As `pick`. Raises `Conflict` (`INSUFFICIENT_STOCK`) unless all of it is available."""
+    takings, missing = pick(batches, quantity)
     if missing:
-        raise insufficient(sku, wanted=quantity, available=quantity - missing)
+        raise insufficient({sku: (quantity, quantity - missing)})
     return takings
+
+
+def why(batch: Batch) -> str:
+    """Why a batch stands where it does in the order of picking."""
+    return "first_in" if batch.expires_at >= NEVER else "first_expiry"
 
 
 def move(
@@ -94,6 +101,8 @@ def move(
     """One row of the ledger, and what it does to its batch and balance, which the caller has locked."""
     batch.on_hand += quantity
     balance.on_hand += quantity
+    if kind == pb.MOVEMENT_TYPE_RECEIVE:
+        batch.quantity += quantity
     row = Movement(
         tenant_id=balance.tenant_id,
         id=uuid7(),
@@ -111,7 +120,7 @@ def move(
     return row
 
 
-async def told_of(session: AsyncSession, item: Item, balance: Balance, *, order_id: str = "") -> None:
+def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str = "") -> None:
     """Publish what has become of an item's stock at a site, and raise the alerts that are due."""
     told = {"item_id": str(item.id), "sku": item.sku, "site_id": str(balance.site_id)}
     subject, audience = f"items/{item.id}", [f"site:{balance.site_id}"]
@@ -126,28 +135,29 @@ async def told_of(session: AsyncSession, item: Item, balance: Balance, *, order_
         low = events_pb2.LowStock(**told, available=balance.available, threshold=item.low_stock_threshold)
         events.publish(session, low, subject=subject, audience=audience)
     balance.is_low = is_low
-    await session.flush()
 
 
 async def verify(session: AsyncSession, item_id: str) -> pb.LedgerVerification:
-    """Recompute an item's balances from its ledger and its reservations. Raises `NotFound`."""
+    """Recompute an item's batches and balances, at the caller's sites, from its ledger and reservations.
+
+    Raises `NotFound`.
+    """
     item = await inventory.get(session, item_id)
-    sums = await store.ledger_sums(session, item.id)
-    agree = sums.moved == sums.on_hand == sums.in_batches and sums.held == sums.reserved
+    sums = await store.ledger_sums(session, item.id, call.current().principal.sites)
     return pb.LedgerVerification(
-        consistent=agree and not await store.disagreements(session, item.id),
+        consistent=not sums.wrong,
         ledger_quantity=int(sums.moved),
         balance_quantity=int(sums.on_hand),
-        movements=sums.movements,
+        movements=int(sums.movements),
         reserved_by_reservations=int(sums.held),
         reserved_in_balances=int(sums.reserved),
     )
 
 
-def insufficient(sku: str, *, wanted: int, available: int) -> errors.Conflict:
-    """There is not enough."""
-    fields = {sku: [f"{wanted} wanted, {available} available"]}
-    return errors.Conflict(f"not enough stock of {sku}", code="INSUFFICIENT_STOCK", fields=fields)
+def insufficient(short: Mapping[str, tuple[int, int]]) -> errors.Conflict:
+    """There is not enough: by SKU, how much was wanted and how much there is."""
+    fields = {sku: [f"{wanted} wanted, {available} available"] for sku, (wanted, available) in short.items()}
+    return errors.Conflict(f"not enough stock of {', '.join(short)}", code="INSUFFICIENT_STOCK", fields=fields)
 
 
 async def _open(session: AsyncSession, item_id: str, site_id: str) -> tuple[Item, Balance]:
@@ -162,7 +172,17 @@ async def _where_it_comes_in(session: AsyncSession, balance: Balance, batch_id: 
     if batch_id is not None:
         return await _named_batch(session, balance, batch_id)
     known = await store.lot(session, item_id=balance.item_id, site_id=balance.site_id, name=UNDATED_LOT)
-    return known or await _new_batch(session, balance, lot=UNDATED_LOT, quantity=0, expires_at=NEVER)
+    return known or await _new_batch(session, balance, lot=UNDATED_LOT, expires_at=NEVER)
+
+
+async def _where_it_may_come_from(
+    session: AsyncSession, balance: Balance, batch_id: UUID | None, *, kind: int
+) -> list[Batch]:
+    if batch_id is not None:
+        return [await _named_batch(session, balance, batch_id)]
+    at = None if kind in _OF_ALL else clock.now()
+    found = await store.in_picking_order(session, item_ids=[balance.item_id], site_id=balance.site_id, sellable_at=at)
+    return found[balance.item_id]
 
 
 async def _named_batch(session: AsyncSession, balance: Balance, batch_id: UUID) -> Batch:
@@ -172,16 +192,14 @@ async def _named_batch(session: AsyncSession, balance: Balance, batch_id: UUID) 
     return batch
 
 
-async def _new_batch(
-    session: AsyncSession, balance: Balance, *, lot: str, quantity: int, expires_at: datetime
-) -> Batch:
+async def _new_batch(session: AsyncSession, balance: Balance, *, lot: str, expires_at: datetime) -> Batch:
     batch = Batch(
         tenant_id=balance.tenant_id,
         id=uuid7(),
         item_id=balance.item_id,
         site_id=balance.site_id,
         lot=lot,
-        quantity=quantity,
+        quantity=0,
         on_hand=0,
         reserved=0,
         status=pb.BATCH_STATUS_AVAILABLE,

@@ -11,7 +11,7 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 
 from chassis import audit, call, clock, errors
 from services.inventory import ledger, store
-from services.inventory.models import Balance, Batch, MenuItem, Pick, Reservation
+from services.inventory.models import Balance, Batch, Item, MenuItem, Pick, Reservation
 
 ACTIVE = pb.RESERVATION_STATE_ACTIVE
 POSTED = pb.RESERVATION_STATE_POSTED
@@ -40,11 +40,10 @@ async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: 
     tenant = call.current().principal.tenant
     balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(request.site_id), item_ids=needed)
     items = await store.items_by_id(session, needed)
-    for item_id, quantity in sorted(needed.items()):
-        balance = balances[item_id]
-        for taking in await ledger.take(session, balance, quantity, sku=items[item_id].sku):
-            _hold(session, request.order_id, balance, taking.batch, taking.quantity, taking.reason)
-        await ledger.told_of(session, items[item_id], balance, order_id=request.order_id)
+    for item_id, takings in (await _enough(session, UUID(request.site_id), items, needed)).items():
+        for taking in takings:
+            _hold(session, request.order_id, balances[item_id], taking.batch, taking.quantity, taking.reason)
+        ledger.tell(session, items[item_id], balances[item_id], order_id=request.order_id)
     row = await store.reservation(session, request.order_id)
     assert row is not None
     row.lines = [_priced(line, menu[UUID(line.menu_item_id)]) for line in request.lines]
@@ -60,26 +59,14 @@ async def post(session: AsyncSession, order_id: str) -> Held:
     _require_active(row, "posted")
     balances = await _lock(session, row, picks)
     items = await store.items_by_id(session, balances)
-    for pick in picks:
-        balance = balances[pick.item_id]
-        _give_back(balance, (await store.batches_by_id(session, [pick.batch_id]))[pick.batch_id], pick.quantity)
-    # What was sellable when it was promised may not be any more: it is picked anew from what is.
-    await session.flush()
-    for item_id, quantity in sorted(_quantities(picks).items()):
-        for taking in await _still_sellable(session, balances[item_id], picks, quantity):
-            ledger.move(
-                session,
-                balances[item_id],
-                taking.batch,
-                -taking.quantity,
-                kind=pb.MOVEMENT_TYPE_SALE,
-                reason="order",
-                order_id=row.id,
-            )
-        await ledger.told_of(session, items[item_id], balances[item_id], order_id=order_id)
+    await _give_back(session, balances, picks)
+    for item_id, takings in (await _still_sellable(session, row.site_id, items, picks)).items():
+        for taking in takings:
+            _sell(session, row.id, balances[item_id], taking)
+        ledger.tell(session, items[item_id], balances[item_id], order_id=order_id)
     row.state = POSTED
     await session.flush()
-    return row, picks
+    return row, await store.picks(session, row.id)
 
 
 async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED) -> Held:
@@ -91,11 +78,9 @@ async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED
         return row, picks
     _require_active(row, "released")
     balances = await _lock(session, row, picks)
-    batches = await store.batches_by_id(session, [pick.batch_id for pick in picks])
-    for pick in picks:
-        _give_back(balances[pick.item_id], batches[pick.batch_id], pick.quantity)
+    await _give_back(session, balances, picks)
     for item in (await store.items_by_id(session, balances)).values():
-        await ledger.told_of(session, item, balances[item.id], order_id=order_id)
+        ledger.tell(session, item, balances[item.id], order_id=order_id)
     row.state = state
     await session.flush()
     return row, picks
@@ -125,46 +110,93 @@ async def _lock(session: AsyncSession, row: Reservation, picks: Sequence[Pick]) 
 def _hold(session: AsyncSession, order_id: str, balance: Balance, batch: Batch, quantity: int, reason: str) -> None:
     batch.reserved += quantity
     balance.reserved += quantity
-    session.add(
-        Pick(
-            tenant_id=balance.tenant_id,
-            order_id=UUID(order_id),
-            batch_id=batch.id,
-            item_id=balance.item_id,
-            quantity=quantity,
-            reason=reason,
-        )
+    session.add(_pick(UUID(order_id), batch, quantity, reason))
+
+
+def _pick(order_id: UUID, batch: Batch, quantity: int, reason: str) -> Pick:
+    return Pick(
+        tenant_id=batch.tenant_id,
+        order_id=order_id,
+        batch_id=batch.id,
+        item_id=batch.item_id,
+        quantity=quantity,
+        reason=reason,
     )
 
 
-def _give_back(balance: Balance, batch: Batch, quantity: int) -> None:
-    batch.reserved -= quantity
-    balance.reserved -= quantity
+def _sell(session: AsyncSession, order_id: UUID, balance: Balance, taking: ledger.Taking) -> None:
+    kind = pb.MOVEMENT_TYPE_SALE
+    ledger.move(session, balance, taking.batch, -taking.quantity, kind=kind, reason="order", order_id=order_id)
+
+
+async def _give_back(session: AsyncSession, balances: dict[UUID, Balance], picks: Sequence[Pick]) -> None:
+    batches = await store.batches_by_id(session, [pick.batch_id for pick in picks])
+    for pick in picks:
+        batches[pick.batch_id].reserved -= pick.quantity
+        balances[pick.item_id].reserved -= pick.quantity
+
+
+async def _enough(
+    session: AsyncSession, site_id: UUID, items: dict[UUID, Item], needed: Counter[UUID]
+) -> dict[UUID, list[ledger.Taking]]:
+    """Where what is needed comes from, by item. Raises `Conflict` that names all that is missing."""
+    batches = await store.in_picking_order(session, item_ids=needed, site_id=site_id, sellable_at=clock.now())
+    found, short = {}, {}
+    for item_id, quantity in sorted(needed.items()):
+        found[item_id], missing = ledger.pick(batches[item_id], quantity)
+        if missing:
+            short[items[item_id].sku] = (quantity, quantity - missing)
+    if short:
+        raise ledger.insufficient(short)
+    return found
 
 
 async def _still_sellable(
-    session: AsyncSession, balance: Balance, picks: Sequence[Pick], quantity: int
-) -> list[ledger.Taking]:
-    """The picked batches that may still be sold, and others for those that may not."""
-    sellable = await store.sellable(session, item_id=balance.item_id, site_id=balance.site_id, at=clock.now())
-    picked = {pick.batch_id: pick.quantity for pick in picks if pick.item_id == balance.item_id}
-    takings = [ledger.Taking(batch, picked[batch.id], "picked") for batch in sellable if batch.id in picked]
-    missing = quantity - sum(taking.quantity for taking in takings)
-    for batch in sellable:
-        taken = min(missing, batch.on_hand - batch.reserved) if batch.id not in picked else 0
-        if taken > 0:
-            takings.append(ledger.Taking(batch, taken, "picked anew"))
-            missing -= taken
-    if missing:
-        raise ledger.insufficient(str(balance.item_id), wanted=quantity, available=quantity - missing)
-    return takings
+    session: AsyncSession, site_id: UUID, items: dict[UUID, Item], picks: Sequence[Pick]
+) -> dict[UUID, list[ledger.Taking]]:
+    """What the picks come to, by item: a batch that may not be sold any more is replaced, in the picks too.
 
-
-def _quantities(picks: Sequence[Pick]) -> Counter[UUID]:
-    found: Counter[UUID] = Counter()
-    for pick in picks:
-        found[pick.item_id] += pick.quantity
+    The picks have been given back. Raises `Conflict` when there is nothing to replace one with.
+    """
+    sellable = await store.in_picking_order(session, item_ids=items, site_id=site_id, sellable_at=clock.now())
+    found, short = {}, {}
+    for item_id in sorted(items):
+        of_item = [pick for pick in picks if pick.item_id == item_id]
+        found[item_id], missing = _anew(sellable[item_id], {pick.batch_id: pick.quantity for pick in of_item})
+        if missing:
+            wanted = sum(pick.quantity for pick in of_item)
+            short[items[item_id].sku] = (wanted, wanted - missing)
+        else:
+            await _rewrite(session, of_item, found[item_id])
+    if short:
+        raise ledger.insufficient(short)
     return found
+
+
+def _anew(sellable: Sequence[Batch], picked: dict[UUID, int]) -> tuple[list[ledger.Taking], int]:
+    """What was picked of batches that may be sold stays; the rest comes from whatever has more."""
+    quantities = Counter({batch.id: picked[batch.id] for batch in sellable if batch.id in picked})
+    missing = sum(picked.values()) - quantities.total()
+    for batch in sellable:
+        more = min(missing, batch.on_hand - batch.reserved - quantities[batch.id])
+        if more > 0:
+            quantities[batch.id] += more
+            missing -= more
+    takings = [ledger.Taking(batch, quantities[batch.id], ledger.why(batch)) for batch in sellable]
+    return [taking for taking in takings if taking.quantity], missing
+
+
+async def _rewrite(session: AsyncSession, picks: Sequence[Pick], takings: Sequence[ledger.Taking]) -> None:
+    """Let the picks say what is taken."""
+    known = {pick.batch_id: pick for pick in picks}
+    for taking in takings:
+        pick = known.pop(taking.batch.id, None)
+        if pick is not None:
+            pick.quantity = taking.quantity
+        else:
+            session.add(_pick(picks[0].order_id, taking.batch, taking.quantity, taking.reason))
+    for pick in known.values():
+        await session.delete(pick)
 
 
 def _require_active(row: Reservation, wanted: str) -> None:

@@ -14,6 +14,8 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 from chassis.db import Query
 from services.inventory.models import Balance, Batch, Item, MenuItem, Movement, Pick, Reservation
 
+# A reservation in one of these states holds what it picked.
+_HOLDING = (pb.RESERVATION_STATE_ACTIVE, pb.RESERVATION_STATE_PARTIALLY_POSTED)
 _SITES = sa.bindparam("sites", type_=ARRAY(sa.Uuid))
 _EVERYWHERE = sa.bindparam("everywhere", type_=sa.Boolean)
 # Stock of one item over the sites of the caller: the inner side of a join with items.
@@ -103,23 +105,29 @@ async def lock_balances(
     return found
 
 
-async def sellable(session: AsyncSession, *, item_id: UUID, site_id: UUID, at: datetime) -> Sequence[Batch]:
-    """The batches of an item at a site that may be sold and have something left, first expiry first, then first in."""
+async def in_picking_order(
+    session: AsyncSession, *, item_ids: Iterable[UUID], site_id: UUID, sellable_at: datetime | None
+) -> dict[UUID, list[Batch]]:
+    """The batches of items at a site with something in them, first expiry first, then first in.
+
+    `sellable_at`: only those that may be sold then.
+    """
+    wanted = set(item_ids)
     select = (
         sa.select(Batch)
-        .where(Batch.item_id == item_id, *_may_be_sold(site_id, at))
+        .where(Batch.item_id.in_(wanted), Batch.site_id == site_id, Batch.on_hand > 0)
         .order_by(Batch.expires_at, Batch.received_at, Batch.id)
     )
-    return (await session.scalars(select)).all()
+    if sellable_at is not None:
+        select = select.where(*_may_be_sold(sellable_at))
+    found: dict[UUID, list[Batch]] = {item_id: [] for item_id in wanted}
+    for batch in await session.scalars(select):
+        found[batch.item_id].append(batch)
+    return found
 
 
-def _may_be_sold(site_id: UUID, at: datetime) -> tuple["sa.ColumnElement[bool]", ...]:
-    return (
-        Batch.site_id == site_id,
-        Batch.status == pb.BATCH_STATUS_AVAILABLE,
-        Batch.expires_at > at,
-        Batch.on_hand > Batch.reserved,
-    )
+def _may_be_sold(at: datetime) -> tuple["sa.ColumnElement[bool]", ...]:
+    return Batch.status == pb.BATCH_STATUS_AVAILABLE, Batch.expires_at > at
 
 
 async def batch(session: AsyncSession, *, item_id: UUID, site_id: UUID, batch_id: UUID) -> Batch | None:
@@ -156,46 +164,77 @@ def _at(select: "sa.Select[Any]", column: Any, sites: Iterable[str]) -> "sa.Sele
     return select.where(column.in_(wanted)) if wanted else select
 
 
-async def ledger_sums(session: AsyncSession, item_id: UUID) -> Any:
-    """What the ledger, the balances, the batches and the reservations of an item say, each added up by itself."""
-    held = (pb.RESERVATION_STATE_ACTIVE, pb.RESERVATION_STATE_PARTIALLY_POSTED)
-    moved = sa.select(sa.func.coalesce(sa.func.sum(Movement.quantity), 0)).where(Movement.item_id == item_id)
-    return (
-        await session.execute(
-            sa.select(
-                moved.scalar_subquery().label("moved"),
-                _sum(Balance.on_hand, Balance.item_id == item_id).label("on_hand"),
-                _sum(Balance.reserved, Balance.item_id == item_id).label("reserved"),
-                _sum(Batch.on_hand, Batch.item_id == item_id).label("in_batches"),
-                _sum(
-                    Pick.quantity,
-                    Pick.item_id == item_id,
-                    Pick.order_id.in_(sa.select(Reservation.id).where(Reservation.state.in_(held))),
-                ).label("held"),
-                sa.select(sa.func.count()).where(Movement.item_id == item_id).scalar_subquery().label("movements"),
-            )
+async def ledger_sums(session: AsyncSession, item_id: UUID, sites: Iterable[str]) -> Any:
+    """What the ledger, the balances and the reservations of an item say, at some sites or at all, of one moment.
+
+    `wrong`: how many batches and balances are not the sum of their movements and of what is held for orders.
+    """
+    of_batches = _sums_of_batches(item_id)
+    differs = sa.or_(
+        Balance.on_hand != sa.func.coalesce(of_batches.c.on_hand, 0),
+        Balance.reserved != sa.func.coalesce(of_batches.c.reserved, 0),
+    )
+    select = sa.select(
+        _total(of_batches.c.moved).label("moved"),
+        _total(of_batches.c.movements).label("movements"),
+        _total(of_batches.c.held).label("held"),
+        _total(Balance.on_hand).label("on_hand"),
+        _total(Balance.reserved).label("reserved"),
+        (_total(of_batches.c.wrong) + sa.func.count().filter(differs)).label("wrong"),
+    ).select_from(sa.join(Balance, of_batches, Balance.site_id == of_batches.c.site_id, isouter=True))
+    return (await session.execute(_at(select.where(Balance.item_id == item_id), Balance.site_id, sites))).one()
+
+
+def _sums_of_batches(item_id: UUID) -> "sa.Subquery":
+    """By site: its batches, their movements and what is held of them, and how many batches are not what those say."""
+    moved = (
+        sa.select(
+            Movement.batch_id,
+            Movement.site_id,
+            sa.func.sum(Movement.quantity).label("quantity"),
+            sa.func.count().label("rows"),
         )
-    ).one()
-
-
-def _sum(column: Any, *where: Any) -> Any:
-    return sa.select(sa.func.coalesce(sa.func.sum(column), 0)).where(*where).scalar_subquery()
-
-
-async def disagreements(session: AsyncSession, item_id: UUID) -> int:
-    """How many balances of an item are not the sum of their movements."""
-    sums = (
-        sa.select(Movement.site_id, sa.func.sum(Movement.quantity).label("moved"))
         .where(Movement.item_id == item_id)
-        .group_by(Movement.site_id)
+        .group_by(Movement.batch_id, Movement.site_id)
         .subquery()
     )
-    select = (
-        sa.select(sa.func.count())
-        .select_from(sa.join(Balance, sums, Balance.site_id == sums.c.site_id, isouter=True))
-        .where(Balance.item_id == item_id, Balance.on_hand != sa.func.coalesce(sums.c.moved, 0))
+    held = (
+        sa.select(Pick.batch_id, sa.func.sum(Pick.quantity).label("quantity"))
+        .join(Reservation, Reservation.id == Pick.order_id)
+        .where(Pick.item_id == item_id, Reservation.state.in_(_HOLDING))
+        .group_by(Pick.batch_id)
+        .subquery()
     )
-    return int(await session.scalar(select) or 0)
+    differs = sa.or_(
+        Batch.on_hand != sa.func.coalesce(moved.c.quantity, 0), Batch.reserved != sa.func.coalesce(held.c.quantity, 0)
+    )
+    return (
+        sa.select(
+            Batch.site_id,
+            sa.func.sum(Batch.on_hand).label("on_hand"),
+            sa.func.sum(Batch.reserved).label("reserved"),
+            sa.func.sum(moved.c.quantity).label("moved"),
+            sa.func.sum(moved.c.rows).label("movements"),
+            sa.func.sum(held.c.quantity).label("held"),
+            sa.func.count().filter(differs).label("wrong"),
+        )
+        .outerjoin(moved, sa.and_(moved.c.batch_id == Batch.id, moved.c.site_id == Batch.site_id))
+        .outerjoin(held, held.c.batch_id == Batch.id)
+        .where(Batch.item_id == item_id)
+        .group_by(Batch.site_id)
+        .subquery()
+    )
+
+
+def _total(column: Any) -> Any:
+    return sa.func.coalesce(sa.func.sum(column), 0)
+
+
+async def end_alerts(session: AsyncSession, item_id: UUID, *, threshold: int) -> None:
+    """Where a lower threshold leaves enough of an item, the next fall below it is news again."""
+    enough = Balance.on_hand - Balance.reserved >= threshold
+    update = sa.update(Balance).where(Balance.item_id == item_id, Balance.is_low, enough).values(is_low=False)
+    await session.execute(update)
 
 
 def menu(category: str = "") -> "sa.Select[Any]":
@@ -233,7 +272,7 @@ async def sellable_at(
     """How much of items may be promised at a site."""
     select = (
         sa.select(Batch.item_id, sa.cast(sa.func.sum(Batch.on_hand - Batch.reserved), sa.BigInteger).label("quantity"))
-        .where(Batch.item_id.in_(set(item_ids)), *_may_be_sold(site_id, at))
+        .where(Batch.item_id.in_(set(item_ids)), Batch.site_id == site_id, *_may_be_sold(at))
         .group_by(Batch.item_id)
     )
     return {row.item_id: row.quantity for row in await session.execute(select)}
@@ -254,7 +293,9 @@ async def reservation(session: AsyncSession, order_id: str) -> Reservation | Non
 
 async def picks(session: AsyncSession, order_id: UUID) -> Sequence[Pick]:
     """What is held for an order."""
-    return (await session.scalars(sa.select(Pick).where(Pick.order_id == order_id).order_by(Pick.item_id))).all()
+    return (
+        await session.scalars(sa.select(Pick).where(Pick.order_id == order_id).order_by(Pick.item_id, Pick.batch_id))
+    ).all()
 
 
 async def lapsed(session: AsyncSession, *, at: datetime, most: int) -> "Sequence[sa.Row[UUID, UUID]]":

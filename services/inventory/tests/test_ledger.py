@@ -17,6 +17,7 @@ from services.inventory.__main__ import build
 from services.inventory.settings import InventorySettings
 
 RECEIVE, DEDUCT, ADJUST = pb.MOVEMENT_TYPE_RECEIVE, pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_ADJUST
+WASTE = pb.MOVEMENT_TYPE_WASTE
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,47 @@ class TestRecord:
 
         assert await store.lots() == [("A", 5), ("B", 3)]
 
+    @pytest.mark.parametrize(("kind", "quantity"), [(WASTE, 3), (ADJUST, -3)])
+    async def test_what_has_expired_is_thrown_away_first_and_counted(
+        self, serve: Serve, tenant: Tenant, databases: Databases, kind: Any, quantity: int
+    ) -> None:
+        store = await Store.open(serve, tenant, databases)
+        await store.lot("A", 2, days=2)
+        await store.lot("B", 5, days=9)
+
+        with clock.shifted(timedelta(days=3)):
+            await store.move(kind, quantity)
+
+        assert await store.lots() == [("A", 0), ("B", 4)]
+
+    async def test_what_has_expired_is_not_deducted(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        store = await Store.open(serve, tenant, databases)
+        await store.lot("A", 2, days=2)
+
+        with clock.shifted(timedelta(days=3)), pytest.raises(errors.Conflict) as refused:
+            await store.move(DEDUCT, 1)
+
+        assert refused.value.fields == {"X": ["1 wanted, 0 available"]}
+
+    async def test_a_lot_counts_what_came_in(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        store = await Store.open(serve, tenant, databases)
+        lot = await store.lot("A", 5, days=2)
+        await store.move(RECEIVE, 2, batch_id=lot.id)
+        await store.move(DEDUCT, 4)
+
+        await store.move(RECEIVE, 3)
+
+        listed = await store.stub.ListBatches(pb.ListBatchesRequest(item_id=store.item_id))
+        assert [(batch.lot, batch.quantity, batch.on_hand) for batch in listed.batches] == [("A", 7, 3), ("-", 3, 3)]
+
+    async def test_nobody_dates_the_undated_lot(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        store = await Store.open(serve, tenant, databases)
+
+        with pytest.raises(errors.Invalid) as refused:
+            await store.lot("-", 4, days=1)
+
+        assert list(refused.value.fields) == ["batch.lot"]
+
     async def test_what_is_promised_does_not_go(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
         store = await Store.open(serve, tenant, databases)
         await store.move(RECEIVE, 5)
@@ -197,6 +239,39 @@ class TestLedger:
 
         assert (verified.consistent, verified.ledger_quantity, verified.balance_quantity) == (False, 4, 5)
 
+    @pytest.mark.parametrize(
+        "attack",
+        [
+            "UPDATE batches SET on_hand = on_hand + CASE lot WHEN 'A' THEN 1 ELSE -1 END WHERE tenant_id = $1",
+            "UPDATE batches SET reserved = 1 WHERE lot = 'A' AND tenant_id = $1",
+            "UPDATE balances SET reserved = 1 WHERE tenant_id = $1",
+            "UPDATE movements SET quantity = 6 WHERE tenant_id = $1 AND quantity = 4",
+            "DELETE FROM movements WHERE tenant_id = $1 AND quantity = 4",
+            "UPDATE movements SET site_id = $1 WHERE tenant_id = $1",
+        ],
+    )
+    async def test_whatever_was_tampered_with_is_found(
+        self, serve: Serve, tenant: Tenant, databases: Databases, attack: str
+    ) -> None:
+        store = await Store.open(serve, tenant, databases)
+        await store.lot("A", 4, days=2)
+        await store.lot("B", 5, days=3)
+        assert (await store.verified()).consistent
+
+        await store.tamper(attack, tenant.id)
+
+        assert not (await store.verified()).consistent
+
+    async def test_is_verified_at_the_callers_sites(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        store = await Store.open(serve, tenant, databases)
+        await store.move(RECEIVE, 4)
+        elsewhere: Any = store.running.channel(tenant.user(sites=[str(uuid7())]))
+        limited = inventory_pb2_grpc.InventoryServiceStub(elsewhere)
+
+        verified = await limited.VerifyLedger(pb.VerifyLedgerRequest(item_id=store.item_id))
+
+        assert (verified.consistent, verified.ledger_quantity, verified.movements) == (True, 0, 0)
+
 
 class TestEvents:
     async def test_low_stock_is_told_once_until_it_has_recovered(
@@ -209,6 +284,16 @@ class TestEvents:
             await store.move(kind, quantity)
 
         assert [name for name in await store.events() if name == "LowStock"] == ["LowStock"] * 2
+
+    async def test_a_lower_threshold_ends_the_alert(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        store = await Store.open(serve, tenant, databases, low_stock_threshold=10)
+        await store.move(RECEIVE, 20)
+        await store.move(DEDUCT, 12)
+        await store.change(low_stock_threshold=5)
+
+        await store.move(DEDUCT, 4)
+
+        assert (await store.events()).count("LowStock") == 2
 
     async def test_the_last_one_gone_is_told(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
         store = await Store.open(serve, tenant, databases)

@@ -114,6 +114,22 @@ class TestReserve:
 
         assert list(refused.value.fields) == ["lines.0.menu_item_id"]
 
+    async def test_all_that_is_missing_is_named(self, serve: Serve, tenant: Tenant) -> None:
+        shop = await Shop.open(serve, tenant, (1, 0))
+        new = pb.Item(sku="Y", name="Y", unit=pb.UNIT_EACH)
+        other = await shop.staff.CreateItem(pb.CreateItemRequest(item=new))
+        parts = [pb.RecipeLine(item_id=part, quantity=2) for part in (shop.item_id, other.id)]
+        sold = pb.MenuItem(name="XY", recipe=parts)
+        sold.price.amount, sold.price.currency = 100, "USD"
+        wish = shop.wish()
+        wish.lines[0].menu_item_id = (await shop.staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))).id
+
+        with pytest.raises(errors.Conflict) as refused:
+            await shop.orders.Reserve(wish)
+
+        assert refused.value.fields == {"X": ["2 wanted, 1 available"], "Y": ["2 wanted, 0 available"]}
+        assert await shop.stock() == (1, 0)
+
     async def test_what_is_switched_off_is_not_promised(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (3, 0))
         off = pb.UpdateMenuItemRequest(id=shop.menu_item_id, menu_item=pb.MenuItem(sold_out=True))
@@ -167,6 +183,47 @@ class TestPost:
         batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
         assert [(batch.lot, batch.on_hand, batch.reserved) for batch in batches] == [("L0", 3, 0), ("L1", 3, 0)]
         assert await shop.stock() == (6, 0)
+
+    async def test_what_replaces_may_lie_in_a_batch_that_is_picked(
+        self, serve: Serve, tenant: Tenant, databases: Databases
+    ) -> None:
+        shop = await Shop.open(serve, tenant, (1, 1), (10, 9))
+        wish = shop.wish(2)
+        await shop.orders.Reserve(wish)
+        await _recall(databases, shop, "L0")
+
+        posted = await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+        assert [pick.quantity for pick in posted.picks] == [2]
+        assert await shop.stock() == (9, 0)
+
+    async def test_says_what_it_has_taken(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
+        shop = await Shop.open(serve, tenant, (3, 1), (2, 9), (5, 0))
+        wish = shop.wish(3)
+        await shop.orders.Reserve(wish)
+        await _recall(databases, shop, "L0")
+
+        posted = await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+        assert sorted((pick.quantity, pick.reason) for pick in posted.picks) == [(1, "first_in"), (2, "first_expiry")]
+        movements = await shop.staff.ListMovements(pb.ListMovementsRequest(item_id=shop.item_id))
+        sold = {row.batch_id: row.quantity for row in movements.movements if row.type == pb.MOVEMENT_TYPE_SALE}
+        assert sold == {pick.batch_id: pick.quantity for pick in posted.picks}
+
+    async def test_replacing_takes_nothing_that_is_promised_to_another(
+        self, serve: Serve, tenant: Tenant, databases: Databases
+    ) -> None:
+        shop = await Shop.open(serve, tenant, (2, 1), (2, 9))
+        wish = shop.wish(2)
+        await shop.orders.Reserve(wish)
+        await shop.orders.Reserve(shop.wish(1))
+        await _recall(databases, shop, "L0")
+
+        with pytest.raises(errors.Conflict) as refused:
+            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+
+        assert refused.value.fields == {"X": ["2 wanted, 1 available"]}
+        assert await shop.stock() == (4, 3)
 
     async def test_released_it_cannot_be_posted(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (10, 0))
