@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from chassis import errors
+
 log = structlog.get_logger()
 
 
@@ -14,6 +16,9 @@ async def every(interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await work()
+        except errors.Error as failure:
+            # What is away comes back; it needs no stack.
+            log.warning("periodic_work_delayed", work=getattr(work, "__qualname__", repr(work)), error=repr(failure))
         except Exception:
             log.exception("periodic_work_failed", work=getattr(work, "__qualname__", repr(work)))
         # Spread, so that many processes do not wake as one.

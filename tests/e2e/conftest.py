@@ -29,6 +29,7 @@ LIMITS = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All stories share one system, so they run in one worker."""
     for item in items:
