@@ -33,6 +33,9 @@ PARKED = sa.table(
     sa.column("envelope"),
     sa.column("error"),
 )
+# Built once: SQLAlchemy spends three times as long on a statement that is put together for each execution.
+_FIRST_TIME = postgresql.insert(INBOX).on_conflict_do_nothing().returning(sa.literal(1))
+_PARK = postgresql.insert(PARKED).on_conflict_do_nothing()
 
 Handler = Callable[[Message, AsyncSession], Awaitable[None]]
 Handlers = Mapping[type[Message], Callable[..., Awaitable[None]]]
@@ -120,10 +123,9 @@ class Inbox:
             "error": repr(failure)[:2000],
         }
         async with self._database.transaction(principal) as session:
-            await session.execute(postgresql.insert(PARKED).values(row).on_conflict_do_nothing())
+            await session.execute(_PARK, row)
 
 
 async def _first_time(session: AsyncSession, tenant_id: UUID, event_id: str) -> bool:
     row = {"tenant_id": tenant_id, "event_id": event_id}
-    statement = postgresql.insert(INBOX).values(row).on_conflict_do_nothing().returning(sa.literal(1))
-    return (await session.execute(statement)).first() is not None
+    return (await session.execute(_FIRST_TIME, row)).first() is not None
