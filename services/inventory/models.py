@@ -1,7 +1,7 @@
 """The tables of inventory."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -16,6 +16,9 @@ NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 class Base(DeclarativeBase):
     """All tables of the service."""
+
+    # Quantities go to a thousand billions; SQLAlchemy would cast every parameter to 32 bits.
+    type_annotation_map: ClassVar[dict[Any, Any]] = {int: sa.BigInteger}
 
 
 def _moment(**more: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import structlog
 
-from chassis import call, clock, errors, identity
+from chassis import call, clock, identity
 from chassis.db import Database
 from services.inventory import reservations, store
 
@@ -21,9 +21,9 @@ async def expire(database: Database) -> None:
         with call.answering(call.Call(principal=principal, action="inventory.ExpireReservation", category="data")):
             try:
                 await _expire(database, str(order_id))
-            except errors.Error as failure:
-                # The others do not wait for it; the next round takes it up again.
-                log.warning("reservation_not_expired", order_id=str(order_id), error=failure.code)
+            except Exception:
+                # Whatever it is, the others do not wait for it; the next round takes it up again.
+                log.exception("reservation_not_expired", order_id=str(order_id))
 
 
 async def _expire(database: Database, order_id: str) -> None:

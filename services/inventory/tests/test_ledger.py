@@ -160,6 +160,17 @@ class TestRecord:
         listed = await store.stub.ListBatches(pb.ListBatchesRequest(item_id=store.item_id))
         assert [(batch.lot, batch.quantity, batch.on_hand) for batch in listed.batches] == [("A", 7, 3), ("-", 3, 3)]
 
+    async def test_quantities_are_as_large_as_the_contract_says(
+        self, serve: Serve, tenant: Tenant, databases: Databases
+    ) -> None:
+        store = await Store.open(serve, tenant, databases, low_stock_threshold=10**12)
+        await store.lot("A", 10**12, days=2)
+
+        moved = await store.move(DEDUCT, 5 * 10**9)
+
+        assert moved.balance_after == 995 * 10**9
+        assert (await store.verified()).consistent
+
     async def test_nobody_dates_the_undated_lot(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
         store = await Store.open(serve, tenant, databases)
 

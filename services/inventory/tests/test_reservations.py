@@ -305,6 +305,24 @@ class TestExpire:
 
         assert await shop.stock() == (10, 0)
 
+    async def test_one_that_cannot_be_given_back_does_not_keep_the_others(
+        self, serve: Serve, tenant: Tenant, databases: Databases
+    ) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        broken = await Shop.open(serve, Tenant(), (10, 0))
+        wish = shop.wish(4)
+        await broken.orders.Reserve(broken.wish(4))
+        await shop.orders.Reserve(wish)
+        # Less is reserved than is to be given back: the database refuses.
+        connection = await asyncpg.connect(databases.admin("inventory"))
+        await connection.execute("UPDATE batches SET reserved = 0 WHERE item_id = $1::text::uuid", broken.item_id)
+        await connection.close()
+
+        with clock.shifted(timedelta(days=8)):
+            await work.expire(shop.running.service.database)
+
+        assert await shop.stock() == (10, 0)
+
     async def test_expiry_and_posting_at_once_do_one_of_them(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (10, 0))
         wish = shop.wish(4)
