@@ -28,6 +28,14 @@ _NOT_A_CHARACTER = "22021"
 # The other one gives way; the caller may simply try again.
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
 _CONNECTION_LOST = ("08", "57P0")
+# What the driver raises; its internal error is what a call meets when its connection breaks at the wrong moment.
+_FAILURES = (
+    DBAPIError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 _POSITION = re.compile(r"\$(\d+)")
 
 
@@ -71,7 +79,7 @@ class Database:
                 await audit.write(session)
                 published = await events.write(session)
                 await session.commit()
-        except (DBAPIError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except _FAILURES as failure:
             raise _translated(failure) from failure
         if published:
             self.committed.set()
@@ -86,7 +94,7 @@ class Database:
             async with pool.acquire() as connection:
                 rows: list[asyncpg.Record] = await connection.fetch(query.sql, str(tenant), *query.bind(parameters))
                 return rows
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as failure:
+        except _FAILURES as failure:
             raise _translated(failure) from failure
 
     async def ready(self) -> bool:
