@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import events_pb2, orders_pb2
 from uuid_utils.compat import uuid7
 
-from chassis import call, clock, errors, events, idempotency
+from chassis import audit, call, clock, errors, events, idempotency
 from chassis.identity import Principal
 from services.orders import messages, store
 from services.orders.models import Order, Saga
@@ -114,6 +114,8 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
     await store.insert_saga(session, {**saga, **asked})
     await note(session, order_id, "placed", actor=current.principal.name, channel=channel)
+    # Who placed it is in the trail from here on, whoever takes the order further.
+    audit.changed(session, f"orders/{order_id}", after={"status": "draft", "site_id": wish.site_id, "channel": channel})
     return True
 
 
