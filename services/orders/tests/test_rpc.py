@@ -34,13 +34,14 @@ class TestPlaceOrder:
 
         assert await shop.outbox(order.id) == ["OrderPlaced"]
 
-    async def test_leaves_one_audit_event(self, shop: Any) -> None:
+    async def test_its_acceptance_and_its_queueing_are_in_the_trail(self, shop: Any) -> None:
         order = await shop.place()
 
-        sql = "SELECT envelope FROM outbox WHERE subject LIKE 'aud.%' AND envelope LIKE $1"
-        (entry,) = await shop.rows(sql, f"%{order.id}%")
-        assert "orders.PlaceOrder" in entry["envelope"]
-        assert shop.menu_item in entry["envelope"]
+        sql = "SELECT envelope FROM outbox WHERE subject LIKE 'aud.%' AND envelope LIKE $1 ORDER BY seq"
+        accepted, queued = [entry["envelope"] for entry in await shop.rows(sql, f"%{order.id}%")]
+        assert "orders.PlaceOrder" in accepted
+        assert "orders.PlaceOrder" in queued
+        assert shop.menu_item in queued
 
     async def test_same_client_id_answers_the_same_order(self, shop: Any) -> None:
         wish = shop.wish(uuid7())
