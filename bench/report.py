@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+CHAOS = Path(__file__).with_name("chaos.md")
 WORKLOADS = {"get": "GET one item", "page": "GET a page of 25", "order": "POST an order"}
 # CPU microseconds over all processes, and how many times under the monolith.
 AIMS_US = {"get": 900, "page": 1600}
@@ -113,6 +114,8 @@ def document(result: dict[str, Any]) -> str:
         _markdown(("", "target", "CPU µs by process"), _shares(result)),
         "## How",
         _METHOD.strip().format(rounds=result["rounds"], seconds=result["seconds"], idle_ms=result["idle_ms_per_s"]),
+        # Not measured here: what the kill tests showed, written down by hand.
+        CHAOS.read_text().strip(),
     ]
     return "\n\n".join(parts) + "\n"
 
