@@ -56,6 +56,10 @@ class Balance(Base):
     reserved: Mapped[int]
     # The alert has been raised and the stock has not recovered since.
     is_low: Mapped[bool]
+    version: Mapped[int] = mapped_column()
+
+    # Every UPDATE names the version that was read: without the lock somebody fails, and nothing is sold twice.
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - declared so by SQLAlchemy
 
     @property
     def available(self) -> int:
@@ -79,6 +83,10 @@ class Batch(Base):
     status: Mapped[int]
     expires_at: Mapped[datetime] = _moment()
     received_at: Mapped[datetime] = _moment()
+    version: Mapped[int] = mapped_column()
+
+    # Every UPDATE names the version that was read: without the lock somebody fails, and nothing is sold twice.
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - declared so by SQLAlchemy
 
 
 class Movement(Base):
