@@ -201,7 +201,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Recompute an item's balances from its ledger and say whether they agree.
+        """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
+        they agree.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,7 +53,9 @@ class InventoryServiceStub:
     CreateMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateMovementRequest, _inventory_pb2.Movement]
     """Record a movement: the only way stock changes. Movements are never altered."""
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]
-    """Recompute an item's balances from its ledger and say whether they agree."""
+    """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
+    they agree.
+    """
     ListMenuItems: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListMenuItemsRequest, _inventory_pb2.ListMenuItemsResponse]
     """List what is sold."""
     CreateMenuItem: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateMenuItemRequest, _inventory_pb2.MenuItem]
@@ -103,7 +105,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     CreateMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
     """Record a movement: the only way stock changes. Movements are never altered."""
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]  # type: ignore[assignment]
-    """Recompute an item's balances from its ledger and say whether they agree."""
+    """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
+    they agree.
+    """
     ListMenuItems: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListMenuItemsRequest, _inventory_pb2.ListMenuItemsResponse]  # type: ignore[assignment]
     """List what is sold."""
     CreateMenuItem: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateMenuItemRequest, _inventory_pb2.MenuItem]  # type: ignore[assignment]
@@ -210,7 +214,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.VerifyLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.LedgerVerification, _abc.Awaitable[_inventory_pb2.LedgerVerification]]:
-        """Recompute an item's balances from its ledger and say whether they agree."""
+        """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
+        they agree.
+        """
 
     @_abc_1.abstractmethod
     def ListMenuItems(
