@@ -44,7 +44,7 @@ class TestAcquire:
             nonlocal holding
             stub = locks_pb2_grpc.LocksServiceStub(running.channel(tenant.user()))
             for _ in range(3):
-                lease = await stub.Acquire(_acquire(blocking_timeout=20))
+                lease = await stub.Acquire(_acquire(blocking_timeout=8))
                 assert lease.acquired
                 holding += 1
                 assert holding == 1
