@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import http.client
 import json
+import os
 import sys
 import tempfile
 import time
@@ -164,6 +165,8 @@ async def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[s
         targets, world, suite = await start_targets(stack, folder)
         generator = await Generator.start(stack)
         idle = await idle_ms_per_s(suite.watch())
+        everything = cpu.Watch({"bench": os.getpid()})
+        before, machine_before, started = everything.snapshot(), cpu.machine_s(), time.perf_counter()
         for number in range(options.rounds):
             for workload in options.workloads:
                 for target in targets:
@@ -173,12 +176,17 @@ async def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[s
                     total = sum(row["cpu_us"].values())
                     say(f"round {number + 1}: {workload} {target.name}: {row['per_s']:.0f}/s, {total:.0f} µs")
                     rows.append({"round": number, **row})
+        ours = cpu.spent(before, everything.snapshot())["bench"]
+        capacity = (time.perf_counter() - started) * (os.cpu_count() or 1)
+        foreign = (cpu.machine_s() - machine_before - ours) / capacity
     return {
         "machine": report.machine(),
         "rounds": options.rounds,
         "seconds": options.seconds,
         "idle_ms_per_s": idle,
+        "foreign_share": foreign,
         "medians": report.summarise(rows),
+        "ratios": report.ratios(rows),
         "rows": rows,
     }
 

@@ -45,6 +45,13 @@ def spent(before: Mapping[str, Mapping[int, float]], after: Mapping[str, Mapping
     }
 
 
+def machine_s() -> float:
+    """Seconds of CPU that everything on this machine has used so far."""
+    # proc_stat(5): user, nice, system, idle, iowait, irq, softirq, and what is no use of ours.
+    user, nice, system, _idle, _wait, hard, soft = map(int, _read("/proc/stat").split()[1:8])
+    return (user + nice + system + hard + soft) / TICKS_PER_S
+
+
 def _family(pid: int, foreign: frozenset[str]) -> Iterator[int]:
     yield pid
     for task in _read(f"/proc/{pid}/task/{pid}/children").split():
