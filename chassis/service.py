@@ -70,6 +70,7 @@ class Service:
         self._work: list[Coroutine[Any, Any, None]] = []
         self._services: list[ServiceDescriptor] = []
         self._handlers: inbox.Handlers = {}
+        self._needed: list[Callable[[], Awaitable[bool]]] = []
 
     def run(self, build: Callable[["Service"], None]) -> None:
         """Build and serve until SIGTERM or SIGINT."""
@@ -94,6 +95,10 @@ class Service:
     def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again."""
         self._work.append(periodic.every(interval_s, work))
+
+    def needs(self, check: Callable[[], Awaitable[bool]]) -> None:
+        """Be ready only once `check` has said yes."""
+        self._needed.append(check)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something until the process ends."""
@@ -211,6 +216,9 @@ class Service:
             except nats.errors.Error as failure:
                 log.info("streams_not_ready", error=repr(failure))
             await asyncio.sleep(registration.RETRY_S)
+        for check in self._needed:
+            while not await check():
+                await asyncio.sleep(0.05)
         self._ready = True
         self.ready.set()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)

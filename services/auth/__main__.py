@@ -17,6 +17,7 @@ def build(service: Service) -> None:
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
     rpc = AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses, pager=service.pager())
     service.serve(rpc)
+    service.needs(keyring.loaded)
     service.background(own.start())
     service.every(RELOAD_S, own.load_keys)
     service.every(work.USES_EVERY_S, own.write_uses)

@@ -52,6 +52,10 @@ class Keyring:
         self._require()
         return KeySet([key for key, _ in self._keys])
 
+    async def loaded(self) -> bool:
+        """Whether there is a key to sign with."""
+        return bool(self._keys)
+
     async def load(self, session: AsyncSession) -> None:
         """Read the keys, after making the first one or the next one when it is time. Needs the platform's session."""
         newest = next(iter(await store.signing_keys(session)), None)
