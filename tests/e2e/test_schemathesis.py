@@ -26,7 +26,7 @@ class TestSchemathesis:
         async with httpx.AsyncClient(base_url=system.url, timeout=30) as client:
             token = (await system.sign_in(client, "admin"))["access_token"]
         credential = ["--header", f"Authorization: Bearer {token}", "--header", f"X-Tenant-ID: {system.tenant()}"]
-        # One worker: Python 3.11 can fail when two threads parse source at once (python/cpython#106905), and Hypothesis does.
+        # One worker: two threads that parse source at once can fail in Python 3.11, and Hypothesis parses.
         amount = ["--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--workers", "1"]
         repeatable = ["--generation-deterministic", "--no-color", "--checks", CHECKS]
         program = str(Path(sys.executable).parent / "schemathesis")
