@@ -3,7 +3,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -15,6 +15,7 @@ class Audience(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIENCE_KIOSK: _ClassVar[Audience]
     AUDIENCE_POS: _ClassVar[Audience]
     AUDIENCE_SERVICE: _ClassVar[Audience]
+    AUDIENCE_CLIENT: _ClassVar[Audience]
 
 class RateClass(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -52,6 +53,7 @@ AUDIENCE_USER: Audience
 AUDIENCE_KIOSK: Audience
 AUDIENCE_POS: Audience
 AUDIENCE_SERVICE: Audience
+AUDIENCE_CLIENT: Audience
 RATE_CLASS_UNSPECIFIED: RateClass
 RATE_CLASS_READ: RateClass
 RATE_CLASS_WRITE: RateClass
@@ -78,7 +80,7 @@ FIELD_FIELD_NUMBER: _ClassVar[int]
 field: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional")
+    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional", "step_up", "raw")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +94,8 @@ class MethodPolicy(_message.Message):
     IDEMPOTENT_FIELD_NUMBER: _ClassVar[int]
     PLATFORM_FIELD_NUMBER: _ClassVar[int]
     TENANT_OPTIONAL_FIELD_NUMBER: _ClassVar[int]
+    STEP_UP_FIELD_NUMBER: _ClassVar[int]
+    RAW_FIELD_NUMBER: _ClassVar[int]
     permission: str
     public: bool
     audience: _containers.RepeatedScalarFieldContainer[Audience]
@@ -105,7 +109,23 @@ class MethodPolicy(_message.Message):
     idempotent: bool
     platform: bool
     tenant_optional: bool
-    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ...) -> None: ...
+    step_up: bool
+    raw: RawHttp
+    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ..., step_up: _Optional[bool] = ..., raw: _Optional[_Union[RawHttp, _Mapping]] = ...) -> None: ...
+
+class RawHttp(_message.Message):
+    __slots__ = ("consumes", "request", "produces", "response", "statuses")
+    CONSUMES_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PRODUCES_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    STATUSES_FIELD_NUMBER: _ClassVar[int]
+    consumes: str
+    request: str
+    produces: str
+    response: str
+    statuses: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, consumes: _Optional[str] = ..., request: _Optional[str] = ..., produces: _Optional[str] = ..., response: _Optional[str] = ..., statuses: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class FieldPolicy(_message.Message):
     __slots__ = ("read_permission", "write_permission", "sensitive", "immutable", "output_only", "example", "view")
