@@ -19,6 +19,7 @@ AUDIENCES = {
     policy_pb2.AUDIENCE_KIOSK: "kiosk",
     policy_pb2.AUDIENCE_POS: "pos",
     policy_pb2.AUDIENCE_SERVICE: "service",
+    policy_pb2.AUDIENCE_CLIENT: "client",
 }
 CATEGORIES = {
     value: name.removeprefix("AUDIT_CATEGORY_").lower() for name, value in policy_pb2.AuditCategory.items() if value

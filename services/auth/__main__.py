@@ -3,7 +3,9 @@
 from chassis.service import Service
 from services.auth import passwords, tokens, work
 from services.auth.keys import RELOAD_S, Keyring
-from services.auth.rpc import AuthRpc
+from services.auth.rpc.access import AccessRpc
+from services.auth.rpc.auth import AuthRpc
+from services.auth.rpc.users import UsersRpc
 from services.auth.settings import AuthSettings
 
 
@@ -15,8 +17,10 @@ def build(service: Service) -> None:
     hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
     uses = tokens.Uses()
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
-    rpc = AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses, pager=service.pager())
-    service.serve(rpc)
+    pager = service.pager()
+    service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses))
+    service.serve(UsersRpc(hasher=hasher, pager=pager))
+    service.serve(AccessRpc(pager=pager))
     service.needs(keyring.loaded)
     service.background(own.start())
     service.every(RELOAD_S, own.load_keys)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.auth.v1 import auth_pb2, events_pb2
+from switchyard.auth.v1 import auth_pb2, events_pb2, users_pb2
 
 from chassis import audit, call, clock, db, errors, events
 from chassis.identity import Principal
@@ -21,7 +21,7 @@ from services.auth.store import Found
 
 ACTIVE = "active"
 DISABLED = "disabled"
-STATUSES = {auth_pb2.USER_STATUS_ACTIVE: ACTIVE, auth_pb2.USER_STATUS_DISABLED: DISABLED}
+STATUSES = {users_pb2.USER_STATUS_ACTIVE: ACTIVE, users_pb2.USER_STATUS_DISABLED: DISABLED}
 NUMBERS = {word: number for number, word in STATUSES.items()}
 
 
@@ -44,7 +44,7 @@ async def me(session: AsyncSession) -> auth_pb2.Account | None:
     return auth_pb2.Account(id=principal.id, email=account.email, name=row.name if row else account.name)
 
 
-async def create(session: AsyncSession, wanted: auth_pb2.User, hasher: passwords.Hasher) -> auth_pb2.User:
+async def create(session: AsyncSession, wanted: users_pb2.User, hasher: passwords.Hasher) -> users_pb2.User:
     """Add a user to the tenant, with a new account or the one that the e-mail address has."""
     principal = call.current().principal
     email = normalised(wanted.email)
@@ -73,7 +73,7 @@ async def create(session: AsyncSession, wanted: auth_pb2.User, hasher: passwords
     return created
 
 
-async def get(session: AsyncSession, user_id: UUID) -> auth_pb2.User:
+async def get(session: AsyncSession, user_id: UUID) -> users_pb2.User:
     """One user, unless they are none of the caller's business."""
     row = await store.member(session, user_id)
     if row is None or not _sees(call.current().principal, row.site_ids):
@@ -81,7 +81,7 @@ async def get(session: AsyncSession, user_id: UUID) -> auth_pb2.User:
     return to_message(row)
 
 
-async def update(session: AsyncSession, user_id: UUID, changes: Mapping[str, Any]) -> auth_pb2.User:
+async def update(session: AsyncSession, user_id: UUID, changes: Mapping[str, Any]) -> users_pb2.User:
     """Change name, role, sites or status. Raises `Conflict` where the tenant would lose its last admin."""
     row, admins = await _lock(session, user_id)
     call.current().require_version(row.version)
@@ -112,7 +112,7 @@ async def delete(session: AsyncSession, user_id: UUID) -> None:
     await _take_effect(session, user_id, "", reason="user_removed")
 
 
-def matching(request: auth_pb2.ListUsersRequest) -> "sa.Select[Any]":
+def matching(request: users_pb2.ListUsersRequest) -> "sa.Select[Any]":
     """The users a list asks for, among those that the caller may see."""
     statement = store.members()
     if sites := [UUID(site) for site in call.current().principal.sites]:
@@ -130,9 +130,9 @@ def matching(request: auth_pb2.ListUsersRequest) -> "sa.Select[Any]":
     return statement
 
 
-def to_message(row: "sa.Row[Any]") -> auth_pb2.User:
+def to_message(row: "sa.Row[Any]") -> users_pb2.User:
     """A user as answered."""
-    user = auth_pb2.User(
+    user = users_pb2.User(
         id=str(row.id),
         email=row.email,
         name=row.name,
@@ -195,7 +195,7 @@ def _require_power_over(principal: Principal, role: str, site_ids: list[UUID]) -
         raise errors.Denied(message, fields={"user.site_ids": ["must be among your own"]})
 
 
-def _check_password(wanted: auth_pb2.User) -> None:
+def _check_password(wanted: users_pb2.User) -> None:
     found = ["is required"]
     if wanted.password:
         found = passwords.weaknesses(wanted.password, own=(wanted.email, wanted.name))
@@ -218,7 +218,7 @@ def _tell(session: AsyncSession, event: Any, user_id: UUID) -> None:
     events.publish(session, event, subject=f"users/{user_id}", audience=audience)
 
 
-async def _answer(session: AsyncSession, user_id: UUID) -> auth_pb2.User:
+async def _answer(session: AsyncSession, user_id: UUID) -> users_pb2.User:
     row = await store.member(session, user_id)
     assert row is not None
     return to_message(row)

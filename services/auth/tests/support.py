@@ -8,7 +8,15 @@ from typing import Any
 import asyncpg
 import orjson
 from google.protobuf import json_format
-from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc
+from switchyard.auth.v1 import (
+    access_pb2_grpc,
+    auth_pb2,
+    auth_pb2_grpc,
+    factors_pb2_grpc,
+    oauth_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+)
 from uuid_utils.compat import uuid7
 
 from chassis import identity
@@ -39,6 +47,21 @@ class Person:
     email: str
 
 
+class Stubs:
+    """The methods of all of auth's contracts."""
+
+    def __init__(self, channel: Any) -> None:
+        stubs: tuple[Any, ...] = (
+            auth_pb2_grpc.AuthServiceStub,
+            factors_pb2_grpc.FactorsServiceStub,
+            users_pb2_grpc.UsersServiceStub,
+            access_pb2_grpc.AccessServiceStub,
+            oauth_pb2_grpc.OauthServiceStub,
+        )
+        for stub in stubs:
+            self.__dict__.update(vars(stub(channel)))
+
+
 class Auth:
     """A served auth process, and short ways to what most tests need."""
 
@@ -46,12 +69,12 @@ class Auth:
         self.running = running
 
     def stub(self, principal: Principal | None = None, **told: str) -> Any:
-        return auth_pb2_grpc.AuthServiceStub(self.running.channel(principal, **told))
+        return Stubs(self.running.channel(principal, **told))
 
     async def person(self, tenant: Tenant, *, role: str = "staff", sites: tuple[str, ...] = ()) -> Person:
         email = f"{uuid7()}@north.example"
-        user = auth_pb2.User(email=email, name="Mira Lindqvist", role=role, password=PASSWORD, site_ids=sites)
-        created = await self.stub(admin(tenant)).CreateUser(auth_pb2.CreateUserRequest(user=user))
+        user = users_pb2.User(email=email, name="Mira Lindqvist", role=role, password=PASSWORD, site_ids=sites)
+        created = await self.stub(admin(tenant)).CreateUser(users_pb2.CreateUserRequest(user=user))
         return Person(created.id, email)
 
     async def sign_in(self, person: Person, **told: str) -> auth_pb2.LoginResponse:

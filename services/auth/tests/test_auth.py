@@ -10,7 +10,7 @@ import orjson
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, OKPKey
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity
@@ -30,8 +30,8 @@ async def operator_token(auth: Auth) -> str:
 
 
 async def join(auth: Auth, tenant: Tenant, person: Person, role: str = "staff") -> None:
-    user = auth_pb2.User(email=person.email, name="Mira", role=role, password="another fine pass phrase")
-    await auth.stub(admin(tenant)).CreateUser(auth_pb2.CreateUserRequest(user=user))
+    user = users_pb2.User(email=person.email, name="Mira", role=role, password="another fine pass phrase")
+    await auth.stub(admin(tenant)).CreateUser(users_pb2.CreateUserRequest(user=user))
 
 
 def claims_of(token: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The edge: who may call what, and the answers that need no heart."""
 
 import pytest
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import access_pb2, auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import errors
@@ -13,25 +13,25 @@ from services.auth.tests.support import OPERATOR_EMAIL, Auth, Person, admin
 class TestPolicy:
     async def test_without_a_pass_nothing_is_shown(self, auth: Auth) -> None:
         with pytest.raises(errors.Unauthenticated):
-            await auth.stub().ListUsers(auth_pb2.ListUsersRequest())
+            await auth.stub().ListUsers(users_pb2.ListUsersRequest())
 
     async def test_staff_may_not_list_users(self, auth: Auth, tenant: Tenant) -> None:
         with pytest.raises(errors.Denied):
-            await auth.stub(tenant.user(permissions=roles.permissions("staff"))).ListUsers(auth_pb2.ListUsersRequest())
+            await auth.stub(tenant.user(permissions=roles.permissions("staff"))).ListUsers(users_pb2.ListUsersRequest())
 
     async def test_a_kiosk_may_not_create_tokens(self, auth: Auth, tenant: Tenant) -> None:
         with pytest.raises(errors.Denied):
-            await auth.stub(tenant.kiosk(str(uuid7()))).ListTokens(auth_pb2.ListTokensRequest())
+            await auth.stub(tenant.kiosk(str(uuid7()))).ListTokens(access_pb2.ListTokensRequest())
 
     async def test_an_operator_names_the_tenant_whose_users_they_list(self, auth: Auth, tenant: Tenant) -> None:
         await auth.person(tenant)
         token = (await auth.sign_in(Person("", OPERATOR_EMAIL))).access_token
 
-        listed = await auth.stub(await auth.exchange(token, tenant)).ListUsers(auth_pb2.ListUsersRequest())
+        listed = await auth.stub(await auth.exchange(token, tenant)).ListUsers(users_pb2.ListUsersRequest())
 
         assert len(listed.users) == 1
         with pytest.raises(errors.Denied):
-            await auth.stub(await auth.exchange(token)).ListUsers(auth_pb2.ListUsersRequest())
+            await auth.stub(await auth.exchange(token)).ListUsers(users_pb2.ListUsersRequest())
 
 
 class TestGetMe:
@@ -64,7 +64,7 @@ class TestGetMe:
 
 class TestListRoles:
     async def test_the_built_in_ones_are_listed(self, auth: Auth, tenant: Tenant) -> None:
-        answer = await auth.stub(admin(tenant)).ListRoles(auth_pb2.ListRolesRequest())
+        answer = await auth.stub(admin(tenant)).ListRoles(access_pb2.ListRolesRequest())
 
         assert {role.name for role in answer.roles} == {"admin", "manager", "staff", "kiosk", "pos", "auditor"}
         assert all(role.built_in and role.permissions for role in answer.roles)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import access_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
@@ -15,10 +15,10 @@ from services.auth.settings import AuthSettings
 from services.auth.tests.support import CHEAP, MASTER_KEY, Auth, admin, outbox, superuser
 
 
-async def create(auth: Auth, tenant: Tenant, **more: Any) -> auth_pb2.ApiToken:
-    fields = {"name": "Kiosk", "kind": auth_pb2.TOKEN_KIND_CATALOG, "site_id": str(uuid7()), **more}
-    request = auth_pb2.CreateTokenRequest(token=auth_pb2.ApiToken(**fields))
-    created: auth_pb2.ApiToken = await auth.stub(admin(tenant)).CreateToken(request)
+async def create(auth: Auth, tenant: Tenant, **more: Any) -> access_pb2.ApiToken:
+    fields = {"name": "Kiosk", "kind": access_pb2.TOKEN_KIND_CATALOG, "site_id": str(uuid7()), **more}
+    request = access_pb2.CreateTokenRequest(token=access_pb2.ApiToken(**fields))
+    created: access_pb2.ApiToken = await auth.stub(admin(tenant)).CreateToken(request)
     return created
 
 
@@ -44,7 +44,7 @@ class TestCreateToken:
         assert (principal.sites, principal.permissions) == (frozenset({created.site_id}), roles.permissions("kiosk"))
 
     async def test_a_store_token_is_a_pos_system(self, auth: Auth, tenant: Tenant) -> None:
-        created = await create(auth, tenant, kind=auth_pb2.TOKEN_KIND_STORE)
+        created = await create(auth, tenant, kind=access_pb2.TOKEN_KIND_STORE)
 
         principal = await auth.exchange(created.token)
 
@@ -61,10 +61,10 @@ class TestCreateToken:
         assert created.token.encode().hex() not in kept
 
     async def test_nor_with_an_idempotency_key(self, auth: Auth, tenant: Tenant, databases: Databases) -> None:
-        token = auth_pb2.ApiToken(name="Kiosk", kind=auth_pb2.TOKEN_KIND_CATALOG, site_id=str(uuid7()))
+        token = access_pb2.ApiToken(name="Kiosk", kind=access_pb2.TOKEN_KIND_CATALOG, site_id=str(uuid7()))
         stub = auth.stub(admin(tenant), switchyard_idempotency_key="once")
 
-        created = await stub.CreateToken(auth_pb2.CreateTokenRequest(token=token))
+        created = await stub.CreateToken(access_pb2.CreateTokenRequest(token=token))
 
         async with superuser(databases) as connection:
             kept = await connection.fetchval("SELECT answer FROM idempotency_keys WHERE tenant_id = $1", tenant.id)
@@ -75,11 +75,11 @@ class TestCreateToken:
             await create(auth, tenant, expires_at=clock.now() - timedelta(seconds=1))
 
     async def test_a_site_that_is_not_the_callers_is_not_found(self, auth: Auth, tenant: Tenant) -> None:
-        token = auth_pb2.ApiToken(name="Kiosk", kind=auth_pb2.TOKEN_KIND_CATALOG, site_id=str(uuid7()))
+        token = access_pb2.ApiToken(name="Kiosk", kind=access_pb2.TOKEN_KIND_CATALOG, site_id=str(uuid7()))
         stub = auth.stub(admin(tenant, sites=(str(uuid7()),)))
 
         with pytest.raises(errors.NotFound):
-            await stub.CreateToken(auth_pb2.CreateTokenRequest(token=token))
+            await stub.CreateToken(access_pb2.CreateTokenRequest(token=token))
 
 
 class TestExchange:
@@ -110,7 +110,7 @@ class TestExchange:
 
         await process_work(auth, uses).write_uses()
 
-        (listed,) = (await auth.stub(admin(tenant)).ListTokens(auth_pb2.ListTokensRequest())).tokens
+        (listed,) = (await auth.stub(admin(tenant)).ListTokens(access_pb2.ListTokensRequest())).tokens
         assert listed.last_used_at.seconds % 60 == 0
         assert clock.now().timestamp() - listed.last_used_at.seconds < 120
 
@@ -119,21 +119,21 @@ class TestListTokens:
     async def test_no_secret_is_shown_again(self, auth: Auth, tenant: Tenant) -> None:
         await create(auth, tenant)
 
-        (listed,) = (await auth.stub(admin(tenant)).ListTokens(auth_pb2.ListTokensRequest())).tokens
+        (listed,) = (await auth.stub(admin(tenant)).ListTokens(access_pb2.ListTokensRequest())).tokens
 
         assert not listed.HasField("token")
 
     async def test_another_tenants_are_not_shown(self, auth: Auth, tenant: Tenant) -> None:
         await create(auth, tenant)
 
-        assert not (await auth.stub(admin(Tenant())).ListTokens(auth_pb2.ListTokensRequest())).tokens
+        assert not (await auth.stub(admin(Tenant())).ListTokens(access_pb2.ListTokensRequest())).tokens
 
     async def test_filters(self, auth: Auth, tenant: Tenant) -> None:
-        kiosk, store = await create(auth, tenant), await create(auth, tenant, kind=auth_pb2.TOKEN_KIND_STORE)
+        kiosk, store = await create(auth, tenant), await create(auth, tenant, kind=access_pb2.TOKEN_KIND_STORE)
         stub = auth.stub(admin(tenant))
 
-        by_kind = await stub.ListTokens(auth_pb2.ListTokensRequest(kind=auth_pb2.TOKEN_KIND_STORE))
-        by_site = await stub.ListTokens(auth_pb2.ListTokensRequest(site_id=kiosk.site_id))
+        by_kind = await stub.ListTokens(access_pb2.ListTokensRequest(kind=access_pb2.TOKEN_KIND_STORE))
+        by_site = await stub.ListTokens(access_pb2.ListTokensRequest(site_id=kiosk.site_id))
 
         assert [token.id for token in by_kind.tokens] == [store.id]
         assert [token.id for token in by_site.tokens] == [kiosk.id]
@@ -145,7 +145,7 @@ class TestDeleteToken:
     ) -> None:
         created = await create(auth, tenant)
 
-        await auth.stub(admin(tenant)).DeleteToken(auth_pb2.DeleteTokenRequest(id=created.id))
+        await auth.stub(admin(tenant)).DeleteToken(access_pb2.DeleteTokenRequest(id=created.id))
 
         with pytest.raises(errors.Unauthenticated):
             await auth.exchange(created.token)
@@ -156,4 +156,4 @@ class TestDeleteToken:
         created = await create(auth, tenant)
 
         with pytest.raises(errors.NotFound):
-            await auth.stub(admin(Tenant())).DeleteToken(auth_pb2.DeleteTokenRequest(id=created.id))
+            await auth.stub(admin(Tenant())).DeleteToken(access_pb2.DeleteTokenRequest(id=created.id))

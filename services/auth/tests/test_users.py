@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import errors
@@ -15,18 +15,18 @@ from services.auth import roles
 from services.auth.tests.support import PASSWORD, Auth, admin, outbox
 
 
-def new_user(**more: Any) -> auth_pb2.CreateUserRequest:
+def new_user(**more: Any) -> users_pb2.CreateUserRequest:
     fields = {"email": f"{uuid7()}@north.example", "name": "Mira", "role": "staff", "password": PASSWORD, **more}
-    return auth_pb2.CreateUserRequest(user=auth_pb2.User(**fields))
+    return users_pb2.CreateUserRequest(user=users_pb2.User(**fields))
 
 
-def change(user_id: str, **fields: Any) -> auth_pb2.UpdateUserRequest:
+def change(user_id: str, **fields: Any) -> users_pb2.UpdateUserRequest:
     mask = FieldMask(paths=list(fields))
-    return auth_pb2.UpdateUserRequest(id=user_id, user=auth_pb2.User(**fields), update_mask=mask)
+    return users_pb2.UpdateUserRequest(id=user_id, user=users_pb2.User(**fields), update_mask=mask)
 
 
-def by_id(user_id: str) -> auth_pb2.GetUserRequest:
-    return auth_pb2.GetUserRequest(id=user_id)
+def by_id(user_id: str) -> users_pb2.GetUserRequest:
+    return users_pb2.GetUserRequest(id=user_id)
 
 
 class TestCreateUser:
@@ -36,7 +36,7 @@ class TestCreateUser:
         assert (created.email, created.version, created.status) == (
             "mira@north.example",
             1,
-            auth_pb2.USER_STATUS_ACTIVE,
+            users_pb2.USER_STATUS_ACTIVE,
         )
         assert not created.HasField("password")
 
@@ -61,7 +61,7 @@ class TestCreateUser:
             *(auth.stub(admin(tenant)).CreateUser(request) for _ in range(10)), return_exceptions=True
         )
 
-        assert sum(isinstance(answer, auth_pb2.User) for answer in answers) == 1
+        assert sum(isinstance(answer, users_pb2.User) for answer in answers) == 1
         assert sum(isinstance(answer, errors.AlreadyExists) for answer in answers) == 9
 
     async def test_one_address_in_many_tenants_at_once_is_one_account(self, auth: Auth) -> None:
@@ -149,7 +149,7 @@ class TestListUsers:
         found: list[str] = []
         cursor = ""
         while True:
-            request = auth_pb2.ListUsersRequest(cursor=cursor, **asked)
+            request = users_pb2.ListUsersRequest(cursor=cursor, **asked)
             answer = await auth.stub(by).ListUsers(request)
             found += [user.id for user in answer.users]
             cursor = answer.next_cursor
@@ -168,20 +168,20 @@ class TestListUsers:
         site = str(uuid7())
         local = await auth.person(tenant, sites=(site,))
         manager = await auth.person(tenant, role="manager", sites=(str(uuid7()),))
-        await auth.stub(admin(tenant)).UpdateUser(change(manager.id, status=auth_pb2.USER_STATUS_DISABLED))
+        await auth.stub(admin(tenant)).UpdateUser(change(manager.id, status=users_pb2.USER_STATUS_DISABLED))
 
         by = admin(tenant)
         assert await self.listed(auth, by, role="manager") == [manager.id]
         assert await self.listed(auth, by, site_id=site) == [local.id]
-        assert await self.listed(auth, by, status=auth_pb2.USER_STATUS_DISABLED) == [manager.id]
+        assert await self.listed(auth, by, status=users_pb2.USER_STATUS_DISABLED) == [manager.id]
         assert await self.listed(auth, by, q=local.email[:30].upper()) == [local.id]
         assert await self.listed(auth, by, q="%") == []
 
     async def test_another_tenants_cursor_is_refused(self, auth: Auth, tenant: Tenant) -> None:
         for _ in range(2):
             await auth.person(tenant)
-        page = await auth.stub(admin(tenant)).ListUsers(auth_pb2.ListUsersRequest(page_size=1))
-        request = auth_pb2.ListUsersRequest(page_size=1, cursor=page.next_cursor)
+        page = await auth.stub(admin(tenant)).ListUsers(users_pb2.ListUsersRequest(page_size=1))
+        request = users_pb2.ListUsersRequest(page_size=1, cursor=page.next_cursor)
 
         with pytest.raises(errors.Invalid):
             await auth.stub(admin(Tenant())).ListUsers(request)
@@ -206,7 +206,7 @@ class TestUpdateUser:
         person = await auth.person(tenant)
         signed_in = await auth.sign_in(person)
 
-        await auth.stub(admin(tenant)).UpdateUser(change(person.id, status=auth_pb2.USER_STATUS_DISABLED))
+        await auth.stub(admin(tenant)).UpdateUser(change(person.id, status=users_pb2.USER_STATUS_DISABLED))
 
         with pytest.raises(errors.Unauthenticated):
             await auth.exchange(signed_in.access_token)
@@ -220,7 +220,7 @@ class TestUpdateUser:
         await auth.stub(admin(other)).CreateUser(new_user(email=person.email))
         token = (await auth.sign_in(person)).access_token
 
-        await auth.stub(admin(tenant)).UpdateUser(change(person.id, status=auth_pb2.USER_STATUS_DISABLED))
+        await auth.stub(admin(tenant)).UpdateUser(change(person.id, status=users_pb2.USER_STATUS_DISABLED))
 
         assert (await auth.exchange(token)).tenant_id == other.id
         with pytest.raises(errors.Denied):
@@ -278,7 +278,7 @@ class TestDeleteUser:
         person = await auth.person(tenant)
         signed_in = await auth.sign_in(person)
 
-        await auth.stub(admin(tenant)).DeleteUser(auth_pb2.DeleteUserRequest(id=person.id))
+        await auth.stub(admin(tenant)).DeleteUser(users_pb2.DeleteUserRequest(id=person.id))
 
         with pytest.raises(errors.NotFound):
             await auth.stub(admin(tenant)).GetUser(by_id(person.id))
@@ -291,14 +291,14 @@ class TestDeleteUser:
         person = await auth.person(tenant)
 
         with pytest.raises(errors.NotFound):
-            await auth.stub(admin(Tenant())).DeleteUser(auth_pb2.DeleteUserRequest(id=person.id))
+            await auth.stub(admin(Tenant())).DeleteUser(users_pb2.DeleteUserRequest(id=person.id))
 
     async def test_nobody_deletes_themselves(self, auth: Auth, tenant: Tenant) -> None:
         people = [await auth.person(tenant, role="admin") for _ in range(2)]
         principal = await auth.exchange((await auth.sign_in(people[0])).access_token)
 
         with pytest.raises(errors.Conflict) as refusal:
-            await auth.stub(principal).DeleteUser(auth_pb2.DeleteUserRequest(id=people[0].id))
+            await auth.stub(principal).DeleteUser(users_pb2.DeleteUserRequest(id=people[0].id))
 
         assert refusal.value.code == "SELF_REMOVAL"
 
@@ -306,19 +306,19 @@ class TestDeleteUser:
         person = await auth.person(tenant, role="admin")
 
         with pytest.raises(errors.Conflict) as refusal:
-            await auth.stub(admin(tenant)).DeleteUser(auth_pb2.DeleteUserRequest(id=person.id))
+            await auth.stub(admin(tenant)).DeleteUser(users_pb2.DeleteUserRequest(id=person.id))
 
         assert refusal.value.code == "LAST_ADMIN"
 
     async def test_admins_who_remove_each_other_at_once_leave_one(self, auth: Auth, tenant: Tenant) -> None:
         people = [await auth.person(tenant, role="admin") for _ in range(6)]
 
-        requests = [auth_pb2.DeleteUserRequest(id=person.id) for person in people]
+        requests = [users_pb2.DeleteUserRequest(id=person.id) for person in people]
         answers = await asyncio.gather(
             *(auth.stub(admin(tenant)).DeleteUser(request) for request in requests), return_exceptions=True
         )
 
         refused = [answer for answer in answers if isinstance(answer, errors.Conflict)]
         assert [refusal.code for refusal in refused] == ["LAST_ADMIN"]
-        left = await auth.stub(admin(tenant)).ListUsers(auth_pb2.ListUsersRequest())
+        left = await auth.stub(admin(tenant)).ListUsers(users_pb2.ListUsersRequest())
         assert len(left.users) == 1

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class AuthServiceStub:
-    """Accounts, sessions, roles, API tokens and passes.
+    """Sign-in, sessions and passes.
     """
 
     def __init__(self, channel):
@@ -61,50 +61,35 @@ class AuthServiceStub:
                 request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.GetMeRequest.SerializeToString,
                 response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.Me.FromString,
                 _registered_method=True)
-        self.ListUsers = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/ListUsers',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersResponse.FromString,
+        self.ListMySites = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/ListMySites',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesRequest.SerializeToString,
+                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesResponse.FromString,
                 _registered_method=True)
-        self.CreateUser = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/CreateUser',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateUserRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
+        self.SetSite = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/SetSite',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.SetSiteRequest.SerializeToString,
+                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.Me.FromString,
                 _registered_method=True)
-        self.GetUser = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/GetUser',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.GetUserRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
+        self.ListSessions = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/ListSessions',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsRequest.SerializeToString,
+                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsResponse.FromString,
                 _registered_method=True)
-        self.UpdateUser = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/UpdateUser',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
-                _registered_method=True)
-        self.DeleteUser = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/DeleteUser',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteUserRequest.SerializeToString,
+        self.DeleteSession = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/DeleteSession',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteSessionRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
-        self.ListRoles = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/ListRoles',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesResponse.FromString,
-                _registered_method=True)
-        self.ListTokens = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/ListTokens',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensResponse.FromString,
-                _registered_method=True)
-        self.CreateToken = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/CreateToken',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateTokenRequest.SerializeToString,
-                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ApiToken.FromString,
-                _registered_method=True)
-        self.DeleteToken = channel.unary_unary(
-                '/switchyard.auth.v1.AuthService/DeleteToken',
-                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteTokenRequest.SerializeToString,
+        self.DeleteOtherSessions = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/DeleteOtherSessions',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteOtherSessionsRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.StepUp = channel.unary_unary(
+                '/switchyard.auth.v1.AuthService/StepUp',
+                request_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.SerializeToString,
+                response_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.FromString,
                 _registered_method=True)
         self.GetJwks = channel.unary_unary(
                 '/switchyard.auth.v1.AuthService/GetJwks',
@@ -119,11 +104,12 @@ class AuthServiceStub:
 
 
 class AuthServiceServicer:
-    """Accounts, sessions, roles, API tokens and passes.
+    """Sign-in, sessions and passes.
     """
 
     def Login(self, request, context):
-        """Sign in with a password. The answer is the same, in content and in time, whether the account exists or not.
+        """Sign in with a password, and with a one-time or recovery code where the account has TOTP: without one the answer is
+        401 `MFA_REQUIRED`. Otherwise the answer is the same, in content and in time, whether the account exists or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,66 +144,45 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListUsers(self, request, context):
-        """List the users of the tenant.
+    def ListMySites(self, request, context):
+        """List the sites the caller may act in, by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CreateUser(self, request, context):
-        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. An e-mail
-        address that has an account already is given access to this tenant; its password stays as it is.
+    def SetSite(self, request, context):
+        """Set the site that the session acts in from now on, in this tenant, where a call names none in `X-Site-ID`. An empty one
+        lifts it: all sites of the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetUser(self, request, context):
-        """Read one user of the tenant.
+    def ListSessions(self, request, context):
+        """List the live sessions of the caller, the latest used first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def UpdateUser(self, request, context):
-        """Change a user of the tenant. A changed role or status takes effect within one second. The last active admin keeps
-        the role, and nobody disables themselves.
+    def DeleteSession(self, request, context):
+        """End one of the caller's sessions. It stops everywhere within one second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DeleteUser(self, request, context):
-        """Remove a user from the tenant. Their name stays in the audit trail.
+    def DeleteOtherSessions(self, request, context):
+        """End all of the caller's sessions but the one that asks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListRoles(self, request, context):
-        """List the roles a user of the tenant can have.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListTokens(self, request, context):
-        """List the API tokens of the tenant. The tokens themselves are never shown again.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def CreateToken(self, request, context):
-        """Create an API token of one site. The token is in this answer only, not in a replay of it; it is kept as a hash.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DeleteToken(self, request, context):
-        """Revoke an API token. It stops working everywhere within one second.
+    def StepUp(self, request, context):
+        """Show a factor again, for the sensitive calls that ask for a fresh one (401 `STEP_UP_REQUIRED`). An account with TOTP or
+        a passkey needs one of these; the password alone is enough for the others only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -232,7 +197,7 @@ class AuthServiceServicer:
 
     def ExchangeToken(self, request, context):
         """Exchange a credential (access token, API token or service credential) for a pass. Only called inside the suite:
-        the credential itself is what is checked.
+        the credential itself is what is checked. A suspended tenant is refused with `TENANT_SUSPENDED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -266,50 +231,35 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.GetMeRequest.FromString,
                     response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.Me.SerializeToString,
             ),
-            'ListUsers': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListUsers,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersResponse.SerializeToString,
+            'ListMySites': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMySites,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesRequest.FromString,
+                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesResponse.SerializeToString,
             ),
-            'CreateUser': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateUser,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateUserRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.SerializeToString,
+            'SetSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSite,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.SetSiteRequest.FromString,
+                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.Me.SerializeToString,
             ),
-            'GetUser': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetUser,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.GetUserRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.SerializeToString,
+            'ListSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSessions,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsRequest.FromString,
+                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsResponse.SerializeToString,
             ),
-            'UpdateUser': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateUser,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.User.SerializeToString,
-            ),
-            'DeleteUser': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteUser,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteUserRequest.FromString,
+            'DeleteSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSession,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteSessionRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
-            'ListRoles': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListRoles,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesResponse.SerializeToString,
-            ),
-            'ListTokens': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListTokens,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensResponse.SerializeToString,
-            ),
-            'CreateToken': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateToken,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateTokenRequest.FromString,
-                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.ApiToken.SerializeToString,
-            ),
-            'DeleteToken': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteToken,
-                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteTokenRequest.FromString,
+            'DeleteOtherSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteOtherSessions,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteOtherSessionsRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'StepUp': grpc.unary_unary_rpc_method_handler(
+                    servicer.StepUp,
+                    request_deserializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.FromString,
+                    response_serializer=switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.SerializeToString,
             ),
             'GetJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJwks,
@@ -330,7 +280,7 @@ def add_AuthServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuthService:
-    """Accounts, sessions, roles, API tokens and passes.
+    """Sign-in, sessions and passes.
     """
 
     @staticmethod
@@ -469,7 +419,7 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
-    def ListUsers(request,
+    def ListMySites(request,
             target,
             options=(),
             channel_credentials=None,
@@ -482,9 +432,9 @@ class AuthService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.auth.v1.AuthService/ListUsers',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListUsersResponse.FromString,
+            '/switchyard.auth.v1.AuthService/ListMySites',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesRequest.SerializeToString,
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListMySitesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -496,7 +446,7 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
-    def CreateUser(request,
+    def SetSite(request,
             target,
             options=(),
             channel_credentials=None,
@@ -509,9 +459,9 @@ class AuthService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.auth.v1.AuthService/CreateUser',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateUserRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
+            '/switchyard.auth.v1.AuthService/SetSite',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.SetSiteRequest.SerializeToString,
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.Me.FromString,
             options,
             channel_credentials,
             insecure,
@@ -523,7 +473,7 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
-    def GetUser(request,
+    def ListSessions(request,
             target,
             options=(),
             channel_credentials=None,
@@ -536,9 +486,9 @@ class AuthService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.auth.v1.AuthService/GetUser',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.GetUserRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
+            '/switchyard.auth.v1.AuthService/ListSessions',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsRequest.SerializeToString,
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListSessionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -550,7 +500,7 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
-    def UpdateUser(request,
+    def DeleteSession(request,
             target,
             options=(),
             channel_credentials=None,
@@ -563,35 +513,8 @@ class AuthService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.auth.v1.AuthService/UpdateUser',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.UpdateUserRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.User.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteUser(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.auth.v1.AuthService/DeleteUser',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteUserRequest.SerializeToString,
+            '/switchyard.auth.v1.AuthService/DeleteSession',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteSessionRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -604,7 +527,7 @@ class AuthService:
             _registered_method=True)
 
     @staticmethod
-    def ListRoles(request,
+    def DeleteOtherSessions(request,
             target,
             options=(),
             channel_credentials=None,
@@ -617,90 +540,36 @@ class AuthService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.auth.v1.AuthService/ListRoles',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListRolesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListTokens(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.auth.v1.AuthService/ListTokens',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ListTokensResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CreateToken(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.auth.v1.AuthService/CreateToken',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.CreateTokenRequest.SerializeToString,
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.ApiToken.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteToken(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.auth.v1.AuthService/DeleteToken',
-            switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteTokenRequest.SerializeToString,
+            '/switchyard.auth.v1.AuthService/DeleteOtherSessions',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.DeleteOtherSessionsRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StepUp(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.auth.v1.AuthService/StepUp',
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpRequest.SerializeToString,
+            switchyard_dot_auth_dot_v1_dot_auth__pb2.StepUpResponse.FromString,
             options,
             channel_credentials,
             insecure,

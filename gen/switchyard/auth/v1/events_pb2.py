@@ -22,24 +22,30 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from switchyard.auth.v1 import auth_pb2 as switchyard_dot_auth_dot_v1_dot_auth__pb2
+from switchyard.auth.v1 import users_pb2 as switchyard_dot_auth_dot_v1_dot_users__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/auth/v1/events.proto\x12\x12switchyard.auth.v1\x1a\x1dswitchyard/auth/v1/auth.proto\"E\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"1\n\x0cTokenRevoked\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\",\n\x0bRoleChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\"5\n\x0bUserCreated\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.switchyard.auth.v1.User\"5\n\x0bUserUpdated\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.switchyard.auth.v1.Userb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fswitchyard/auth/v1/events.proto\x12\x12switchyard.auth.v1\x1a\x1eswitchyard/auth/v1/users.proto\"E\n\x0eSessionRevoked\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"1\n\x0cTokenRevoked\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\",\n\x0bRoleChanged\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\"%\n\x15RoleDefinitionChanged\x12\x0c\n\x04role\x18\x01 \x01(\t\"\"\n\rClientRevoked\x12\x11\n\tclient_id\x18\x01 \x01(\t\"8\n\x13TenantStatusChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\"5\n\x0bUserCreated\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.switchyard.auth.v1.User\"5\n\x0bUserUpdated\x12&\n\x04user\x18\x01 \x01(\x0b\x32\x18.switchyard.auth.v1.Userb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.auth.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SESSIONREVOKED']._serialized_start=86
-  _globals['_SESSIONREVOKED']._serialized_end=155
-  _globals['_TOKENREVOKED']._serialized_start=157
-  _globals['_TOKENREVOKED']._serialized_end=206
-  _globals['_ROLECHANGED']._serialized_start=208
-  _globals['_ROLECHANGED']._serialized_end=252
-  _globals['_USERCREATED']._serialized_start=254
-  _globals['_USERCREATED']._serialized_end=307
-  _globals['_USERUPDATED']._serialized_start=309
-  _globals['_USERUPDATED']._serialized_end=362
+  _globals['_SESSIONREVOKED']._serialized_start=87
+  _globals['_SESSIONREVOKED']._serialized_end=156
+  _globals['_TOKENREVOKED']._serialized_start=158
+  _globals['_TOKENREVOKED']._serialized_end=207
+  _globals['_ROLECHANGED']._serialized_start=209
+  _globals['_ROLECHANGED']._serialized_end=253
+  _globals['_ROLEDEFINITIONCHANGED']._serialized_start=255
+  _globals['_ROLEDEFINITIONCHANGED']._serialized_end=292
+  _globals['_CLIENTREVOKED']._serialized_start=294
+  _globals['_CLIENTREVOKED']._serialized_end=328
+  _globals['_TENANTSTATUSCHANGED']._serialized_start=330
+  _globals['_TENANTSTATUSCHANGED']._serialized_end=386
+  _globals['_USERCREATED']._serialized_start=388
+  _globals['_USERCREATED']._serialized_end=441
+  _globals['_USERUPDATED']._serialized_start=443
+  _globals['_USERUPDATED']._serialized_end=496
 # @@protoc_insertion_point(module_scope)

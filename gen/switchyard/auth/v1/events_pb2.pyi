@@ -1,4 +1,4 @@
-from switchyard.auth.v1 import auth_pb2 as _auth_pb2
+from switchyard.auth.v1 import users_pb2 as _users_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -32,14 +32,34 @@ class RoleChanged(_message.Message):
     role: str
     def __init__(self, user_id: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
 
+class RoleDefinitionChanged(_message.Message):
+    __slots__ = ("role",)
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    def __init__(self, role: _Optional[str] = ...) -> None: ...
+
+class ClientRevoked(_message.Message):
+    __slots__ = ("client_id",)
+    CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
+    client_id: str
+    def __init__(self, client_id: _Optional[str] = ...) -> None: ...
+
+class TenantStatusChanged(_message.Message):
+    __slots__ = ("tenant_id", "status")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    status: str
+    def __init__(self, tenant_id: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
+
 class UserCreated(_message.Message):
     __slots__ = ("user",)
     USER_FIELD_NUMBER: _ClassVar[int]
-    user: _auth_pb2.User
-    def __init__(self, user: _Optional[_Union[_auth_pb2.User, _Mapping]] = ...) -> None: ...
+    user: _users_pb2.User
+    def __init__(self, user: _Optional[_Union[_users_pb2.User, _Mapping]] = ...) -> None: ...
 
 class UserUpdated(_message.Message):
     __slots__ = ("user",)
     USER_FIELD_NUMBER: _ClassVar[int]
-    user: _auth_pb2.User
-    def __init__(self, user: _Optional[_Union[_auth_pb2.User, _Mapping]] = ...) -> None: ...
+    user: _users_pb2.User
+    def __init__(self, user: _Optional[_Union[_users_pb2.User, _Mapping]] = ...) -> None: ...

@@ -1,6 +1,5 @@
 """The edge of auth. Sign-in and refresh open their own transactions: a refusal, too, leaves something to commit."""
 
-from datetime import UTC
 from typing import ClassVar
 from uuid import UUID
 
@@ -10,17 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.auth.v1 import auth_pb2
 from uuid_utils.compat import uuid7
 
-from chassis import call, errors, identity, paging
+from chassis import call, errors, identity
 from chassis.db import Database
 from chassis.rpc.server import transactional
-from services.auth import attempts, auth, passwords, roles, sessions, store, tokens, users
+from services.auth import attempts, auth, passwords, sessions, store, tokens, users
 from services.auth.keys import Keyring
-from services.auth.models import Account, ApiToken, Membership
 from services.auth.settings import AuthSettings
 from services.auth.store import Found
-
-_KINDS = {auth_pb2.TOKEN_KIND_STORE: "store", auth_pb2.TOKEN_KIND_CATALOG: "catalog"}
-_KIND_NUMBERS = {word: number for number, word in _KINDS.items()}
 
 
 class AuthRpc:
@@ -36,7 +31,6 @@ class AuthRpc:
         keyring: Keyring,
         hasher: passwords.Hasher,
         uses: tokens.Uses,
-        pager: paging.Pager,
     ) -> None:
         self._database = database
         self._master = settings.auth_master_key.get_secret_value()
@@ -44,7 +38,6 @@ class AuthRpc:
         self._keyring = keyring
         self._hasher = hasher
         self._uses = uses
-        self._pager = pager
 
     async def Login(self, request: auth_pb2.LoginRequest) -> auth_pb2.LoginResponse:
         email = users.normalised(request.email or request.username)
@@ -89,78 +82,6 @@ class AuthRpc:
             permissions=sorted(principal.permissions),
             site_ids=sorted(principal.sites),
         )
-
-    @transactional
-    async def ListUsers(self, request: auth_pb2.ListUsersRequest, session: AsyncSession) -> auth_pb2.ListUsersResponse:
-        columns = {
-            "id": Membership.user_id,
-            "name": Membership.name,
-            "email": Account.email,
-            "created_at": Membership.created_at,
-        }
-        page = self._pager.page(request, columns, default="name")
-        rows = (await session.execute(page.apply(users.matching(request)))).all()
-        rows, next_cursor = page.cut(rows)
-        return auth_pb2.ListUsersResponse(users=[users.to_message(row) for row in rows], next_cursor=next_cursor)
-
-    @transactional
-    async def CreateUser(self, request: auth_pb2.CreateUserRequest, session: AsyncSession) -> auth_pb2.User:
-        return await users.create(session, request.user, self._hasher)
-
-    @transactional
-    async def GetUser(self, request: auth_pb2.GetUserRequest, session: AsyncSession) -> auth_pb2.User:
-        return await users.get(session, UUID(request.id))
-
-    @transactional
-    async def UpdateUser(self, request: auth_pb2.UpdateUserRequest, session: AsyncSession) -> auth_pb2.User:
-        wanted = request.user
-        changes = {
-            "name": wanted.name,
-            "role": wanted.role,
-            "site_ids": [UUID(site) for site in wanted.site_ids],
-            "status": users.STATUSES.get(wanted.status, users.ACTIVE),
-        }
-        named = {name: value for name, value in changes.items() if name in request.update_mask.paths}
-        return await users.update(session, UUID(request.id), named)
-
-    @transactional
-    async def DeleteUser(self, request: auth_pb2.DeleteUserRequest, session: AsyncSession) -> Empty:
-        await users.delete(session, UUID(request.id))
-        return Empty()
-
-    async def ListRoles(self, _request: auth_pb2.ListRolesRequest) -> auth_pb2.ListRolesResponse:
-        listed = [
-            auth_pb2.Role(name=name, permissions=sorted(permissions), built_in=True)
-            for name, permissions in roles.ROLES.items()
-        ]
-        return auth_pb2.ListRolesResponse(roles=listed)
-
-    @transactional
-    async def ListTokens(
-        self, request: auth_pb2.ListTokensRequest, session: AsyncSession
-    ) -> auth_pb2.ListTokensResponse:
-        columns = {"id": ApiToken.id, "created_at": ApiToken.created_at}
-        page = self._pager.page(request, columns, default="-created_at")
-        site_id = UUID(request.site_id) if request.HasField("site_id") else None
-        rows = (await session.scalars(page.apply(tokens.matching(_KINDS.get(request.kind), site_id)))).all()
-        rows, next_cursor = page.cut(rows)
-        return auth_pb2.ListTokensResponse(tokens=[_token(row) for row in rows], next_cursor=next_cursor)
-
-    @transactional
-    async def CreateToken(self, request: auth_pb2.CreateTokenRequest, session: AsyncSession) -> auth_pb2.ApiToken:
-        wanted = request.token
-        ends = wanted.expires_at.ToDatetime(tzinfo=UTC) if wanted.HasField("expires_at") else None
-        row, secret = await tokens.create(
-            session, name=wanted.name, kind=_KINDS[wanted.kind], site_id=UUID(wanted.site_id), expires_at=ends
-        )
-        created = _token(row)
-        created.token = secret
-        return created
-
-    @transactional
-    async def DeleteToken(self, request: auth_pb2.DeleteTokenRequest, session: AsyncSession) -> Empty:
-        await tokens.delete(session, UUID(request.id))
-        return Empty()
 
     async def GetJwks(self, _request: auth_pb2.GetJwksRequest) -> auth_pb2.Jwks:
         public = [key.as_dict(private=False) for key in self._keyring.public.keys]
@@ -219,19 +140,3 @@ class AuthRpc:
 
 def _optional(given: str) -> UUID | None:
     return UUID(given) if given else None
-
-
-def _token(row: ApiToken) -> auth_pb2.ApiToken:
-    answer = auth_pb2.ApiToken(
-        id=str(row.id),
-        name=row.name,
-        kind=_KIND_NUMBERS[row.kind],
-        site_id=str(row.site_id),
-        catalog_id=str(row.site_id),
-    )
-    answer.created_at.FromDatetime(row.created_at)
-    if row.expires_at is not None:
-        answer.expires_at.FromDatetime(row.expires_at)
-    if row.last_used_at is not None:
-        answer.last_used_at.FromDatetime(row.last_used_at)
-    return answer

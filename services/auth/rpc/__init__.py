@@ -1,0 +1,1 @@
+"""The edges of auth, one module a gRPC service."""
