@@ -1,8 +1,8 @@
 """Databases, roles and migrations.
 
 A service has one database and three roles, all named `switchyard_<service>`: the login role of its processes, `_owner`
-which owns the tables and runs migrations, and `_relay` which may see every tenant's outbox rows and nothing else. The
-login role owns nothing and cannot bypass row-level security, which is forced even on the owner.
+which owns the tables and runs migrations, and `_relay` which may see every tenant's outbox rows, replace ciphertexts,
+and nothing else. The login role owns nothing and cannot bypass row-level security, which is forced even on the owner.
 """
 
 from collections.abc import Sequence
@@ -107,3 +107,13 @@ def append_only(table: str, *, columns: Sequence[str] = ()) -> None:
     op.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM "{role()}"')
     if columns:
         op.execute(f'GRANT UPDATE ({", ".join(columns)}) ON "{table}" TO "{role()}"')
+
+
+def resealable(table: str, *, key: Sequence[str], columns: Sequence[str]) -> None:
+    """Let sealed columns be sealed anew (`chassis.encryption`), whatever the tenant.
+
+    The relay's role is given it: of a row it sees the key and the ciphertexts.
+    """
+    relay = f'"{role()}_relay"'
+    op.execute(f'GRANT SELECT ({", ".join([*key, *columns])}), UPDATE ({", ".join(columns)}) ON "{table}" TO {relay}')
+    op.execute(f'CREATE POLICY reseal ON "{table}" TO {relay} USING (true) WITH CHECK (true)')
