@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import structlog
 import tink
+from pydantic import SecretStr
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 from tink import aead, proto_keyset_format, secret_key_access
@@ -73,11 +74,13 @@ class Generation(NamedTuple):
 
 
 class Vault:
-    """Seals and opens, and keeps the data keys. One a process; `previous` is the master key before this one."""
+    """Seals and opens, and keeps the data keys. `previous` is the master key before this one, or empty."""
 
-    def __init__(self, database: Database, *, master: str, previous: str = "") -> None:
+    def __init__(self, database: Database, *, master: SecretStr, previous: SecretStr) -> None:
         self._database = database
-        self._masters = [_master(secret) for secret in (master, previous) if secret]
+        self._masters = [
+            _master(secret.get_secret_value()) for secret in (master, previous) if secret.get_secret_value()
+        ]
         self._primitives: dict[int, aead.Aead] = {}
         # Newest first.
         self._generations: list[Generation] = []

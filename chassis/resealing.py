@@ -58,20 +58,19 @@ class Sweep:
         self._vault = vault
         self._columns = columns(base)
 
-    async def run(self) -> int:
-        """Seal anew what older generations sealed, and retire them when nothing is left; how many values it took."""
+    async def run(self) -> None:
+        """Seal anew what older generations sealed, and retire them when nothing is left."""
         current = self._vault.current
         unretired = any(each.retired_at is None for each in self._vault.generations if each.number < current.number)
         if not unretired or clock.now() < current.used_from + SETTLED:
-            return 0
-        swept = [await self._column(column, current.number) for column in self._columns]
-        if not any(left for _, left in swept):
+            return
+        left = [await self._column(column, current.number) for column in self._columns]
+        if not any(left):
             await self._vault.retire(before=current.number)
-        return sum(taken for taken, _ in swept)
 
-    async def _column(self, column: Column, current: int) -> tuple[int, int]:
-        """How many values were sealed anew, and how many were left."""
-        taken = left = 0
+    async def _column(self, column: Column, current: int) -> int:
+        """How many values were left."""
+        left = 0
         keys = list(column.table.primary_key.columns)
         older = sa.func.substr(column.column, 1, GENERATION_BYTES) < current.to_bytes(GENERATION_BYTES, "big")
         selected = sa.select(*keys, column.column.label("sealed")).where(older).order_by(*keys).limit(BATCH)
@@ -81,15 +80,14 @@ class Sweep:
             async with self._transaction() as session:
                 rows = (await session.execute(selected.where(following))).all()
                 renewed = [await self._value(session, column, row) for row in rows]
-            taken += sum(renewed)
-            left += len(renewed) - sum(renewed)
+            left += renewed.count(False)
             if len(rows) < BATCH:
-                return taken, left
+                return left
             after = rows[-1][:-1]
 
     async def _value(self, session: AsyncSession, column: Column, row: Any) -> bool:
         """Whether the value was replaced: not if somebody has written another meanwhile, or if it does not open."""
-        key = {name: value for name, value in row._mapping.items() if name != "sealed"}
+        key = {name: value for name, value in row._mapping.items() if name != "sealed"}  # noqa: SLF001 - its public name
         about = column.about.format(**key)
         try:
             sealed = self._vault.seal(self._vault.open(row.sealed, about), about)

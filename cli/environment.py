@@ -97,6 +97,7 @@ def _environment(name: str, layout: Layout, backends: Backends, run_dir: RunDir)
             "SWITCHYARD_SERVICE_ROOT_SECRET": root_secret(run_dir),
             "SWITCHYARD_AUTH_MASTER_KEY": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY")
             or run_dir.secret("auth_master_key"),
+            "SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS", ""),
             "SWITCHYARD_BOOTSTRAP_OPERATOR_EMAIL": OPERATOR_EMAIL,
             "SWITCHYARD_BOOTSTRAP_OPERATOR_PASSWORD": run_dir.secret("operator_password", kind="password"),
         }

@@ -1,8 +1,11 @@
 """An auth process: `python -m services.auth`."""
 
+from chassis import resealing
+from chassis.encryption import Vault
 from chassis.service import Service
 from services.auth import passwords, tokens, work
 from services.auth.keys import RELOAD_S, Keyring
+from services.auth.models import Base
 from services.auth.rpc.access import AccessRpc
 from services.auth.rpc.auth import AuthRpc
 from services.auth.rpc.users import UsersRpc
@@ -13,6 +16,7 @@ def build(service: Service) -> None:
     """Wire the parts."""
     settings = service.settings
     assert isinstance(settings, AuthSettings)
+    vault = Vault(service.database, master=settings.auth_master_key, previous=settings.auth_master_key_previous)
     keyring = Keyring(settings.auth_master_key.get_secret_value())
     hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
     uses = tokens.Uses()
@@ -21,9 +25,12 @@ def build(service: Service) -> None:
     service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses))
     service.serve(UsersRpc(hasher=hasher, pager=pager))
     service.serve(AccessRpc(pager=pager))
+    service.needs(vault.loaded)
     service.needs(keyring.loaded)
+    service.background(vault.run())
     service.background(own.start())
     service.every(RELOAD_S, own.load_keys)
+    service.every(resealing.EVERY_S, resealing.Sweep(service.database, vault, Base).run)
     service.every(work.USES_EVERY_S, own.write_uses)
     service.every(work.FORGET_EVERY_S, own.forget)
 

@@ -10,8 +10,9 @@ class AuthSettings(ServiceSettings):
 
     # Every service's credential is `svc_<name>.<HMAC-SHA256(this, name)>`.
     service_root_secret: SecretStr = Field(min_length=16)
-    # Encrypts the private signing keys at rest and derives refresh tokens.
+    # Wraps the keys that encrypt secrets at rest. The one before it is named too until every process has the new one.
     auth_master_key: SecretStr = Field(min_length=16)
+    auth_master_key_previous: SecretStr = SecretStr("")
     bootstrap_operator_email: str = ""
     bootstrap_operator_password: SecretStr = SecretStr("")
 
