@@ -204,7 +204,8 @@ class Server:
         if self._database is None or answering is None:
             return
         denied = isinstance(failure, errors.Denied)
-        if not denied and answering.category != "authentication":
+        # That what was good has ended is nobody's attempt at anything.
+        if not denied and (answering.category != "authentication" or failure.code == "TOKEN_EXPIRED"):
             return
         try:
             with call.answering(answering):

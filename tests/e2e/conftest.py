@@ -8,17 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
 from uuid_utils.compat import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 
-from chassis import embedded
+from chassis import embedded, embedded_programs
 
 ROOT = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 180
@@ -81,6 +83,17 @@ class System:
 
     def secret(self, name: str) -> str:
         return str(json.loads((self.run_dir / "secrets.json").read_text())[name])
+
+    @asynccontextmanager
+    async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:
+        """A service's database as its administrator, to look at what is kept or to let time go by."""
+        password = embedded_programs.read_or_make_password(self.run_dir / "servers")
+        port = json.loads((self.run_dir / "state.json").read_text())["processes"]["postgres"]["port"]
+        connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/switchyard_{service}")
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def login(self, role: str, tenant: int = 0) -> str:
         """The access token of a demo user (`operator`: the platform's)."""

@@ -1,19 +1,17 @@
 """Every route of the OpenAPI document, times what can be wrong with a call. The cases come from the document alone."""
 
-import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest_asyncio
 from joserfc import jwt
 from uuid_utils.compat import uuid7
 
-from chassis import clock, embedded_programs, identity
+from chassis import clock, identity
 from services.auth import keys
 from tests.e2e.conftest import System, created, stock
 
@@ -327,18 +325,10 @@ async def _ids(client: httpx.AsyncClient, route: Route) -> set[str]:
 
 async def _expired(system: System) -> str:
     """A token that auth itself would have signed, an hour ago."""
-    servers = system.run_dir / "servers"
-    password = embedded_programs.read_or_make_password(servers)
-    port = _port(system, "postgres")
-    connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/switchyard_auth")
-    row = await connection.fetchrow("SELECT kid, sealed FROM signing_keys ORDER BY generation LIMIT 1")
-    await connection.close()
+    async with system.database("auth") as database:
+        row = await database.fetchrow("SELECT kid, sealed FROM signing_keys ORDER BY generation LIMIT 1")
     assert row is not None
     key = keys.Keyring(system.secret("auth_master_key"))._open(row["kid"], row["sealed"])
     fresh = jwt.decode(await system.login("admin"), key, algorithms=["Ed25519"])
     ended = int((clock.now() - timedelta(hours=1)).timestamp())
     return jwt.encode(fresh.header, {**fresh.claims, "exp": ended}, key, algorithms=["Ed25519"])
-
-
-def _port(system: System, name: str) -> int:
-    return int(json.loads((system.run_dir / "state.json").read_text())["processes"][name]["port"])

@@ -198,6 +198,7 @@ class AuthServiceServicer:
     def ExchangeToken(self, request, context):
         """Exchange a credential (access token, API token or service credential) for a pass. Only called inside the suite:
         the credential itself is what is checked. A suspended tenant is refused with `TENANT_SUSPENDED`.
+        What is refused stands in the platform's trail, unless it was good and has merely ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -69,6 +69,7 @@ class AuthServiceStub:
     ExchangeToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.Pass]
     """Exchange a credential (access token, API token or service credential) for a pass. Only called inside the suite:
     the credential itself is what is checked. A suspended tenant is refused with `TENANT_SUSPENDED`.
+    What is refused stands in the platform's trail, unless it was good and has merely ended.
     """
 
 @_typing.type_check_only
@@ -111,6 +112,7 @@ class AuthServiceAsyncStub(AuthServiceStub):
     ExchangeToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.Pass]  # type: ignore[assignment]
     """Exchange a credential (access token, API token or service credential) for a pass. Only called inside the suite:
     the credential itself is what is checked. A suspended tenant is refused with `TENANT_SUSPENDED`.
+    What is refused stands in the platform's trail, unless it was good and has merely ended.
     """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -228,6 +230,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_auth_pb2.Pass, _abc.Awaitable[_auth_pb2.Pass]]:
         """Exchange a credential (access token, API token or service credential) for a pass. Only called inside the suite:
         the credential itself is what is checked. A suspended tenant is refused with `TENANT_SUSPENDED`.
+        What is refused stands in the platform's trail, unless it was good and has merely ended.
         """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
