@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -28,6 +29,8 @@ PASS_LIFETIME_S = 60
 VERIFIED_MAX = 4096
 # An unknown key id makes the keys be fetched again, but not more often than this: a forger must not cause a storm.
 REFETCH_EVERY_S = 2.0
+# Keys are fetched again when they are used and this old, so that one which was stolen and dropped is forgotten.
+KEYS_AGE_S = 60.0
 
 # Rows of what concerns the platform itself and no tenant.
 PLATFORM = UUID(int=0)
@@ -109,6 +112,7 @@ class Verifier:
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
         self._claims = jwt.JWTClaimsRegistry(
             iss={"essential": True, "value": ISSUER},
@@ -163,6 +167,9 @@ class Verifier:
         key_id = _key_id(token)
         if self._keys is None or not any(key.kid == key_id for key in self._keys.keys):
             await self._refetch()
+        elif time.monotonic() - self._fetched_at > KEYS_AGE_S and not self._fetching.locked():
+            # A key that auth has dropped is not trusted for ever; nobody waits for it.
+            self._refreshing = asyncio.create_task(self._refetch())
         if self._keys is None:
             message = "the keys that verify passes are not available yet"
             raise errors.Unavailable(message, retry_after_s=1)
@@ -177,7 +184,12 @@ class Verifier:
             except errors.Error:
                 return
             self._fetched_at = time.monotonic()
-            self._keys = KeySet.import_key_set(document)  # type: ignore[arg-type]
+            self._keys = _keys_of_passes(document)
+
+
+def _keys_of_passes(document: Any) -> KeySet:
+    """The Ed25519 keys of a key set: what else stands in it (RSA, for ID tokens) never signs a pass."""
+    return KeySet([OKPKey.import_key(key) for key in document["keys"] if key.get("kty") == "OKP"])
 
 
 def _digest(token: str) -> bytes:

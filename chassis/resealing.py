@@ -60,6 +60,8 @@ class Sweep:
 
     async def run(self) -> None:
         """Seal anew what older generations sealed, and retire them when nothing is left."""
+        if not await self._vault.loaded():
+            return
         current = self._vault.current
         unretired = any(each.retired_at is None for each in self._vault.generations if each.number < current.number)
         if not unretired or clock.now() < current.used_from + SETTLED:

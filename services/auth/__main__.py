@@ -17,7 +17,7 @@ def build(service: Service) -> None:
     settings = service.settings
     assert isinstance(settings, AuthSettings)
     vault = Vault(service.database, master=settings.auth_master_key, previous=settings.auth_master_key_previous)
-    keyring = Keyring(settings.auth_master_key.get_secret_value())
+    keyring = Keyring(vault)
     hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
     uses = tokens.Uses()
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)

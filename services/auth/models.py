@@ -95,16 +95,18 @@ class ApiToken(Base):
 
 
 class SigningKey(Base):
-    """A key of the platform's. Generations count up, so that only one process can make the next one."""
+    """A key of the platform's. Generations of an algorithm count up: only one process can make the next one."""
 
     __tablename__ = "signing_keys"
-    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "generation"),)
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "alg", "generation"),)
 
     tenant_id: Mapped[UUID]
+    alg: Mapped[str]
     generation: Mapped[int]
     kid: Mapped[str]
-    sealed: Mapped[bytes] = mapped_column(info={"sensitive": True})
+    sealed: Mapped[bytes] = mapped_column(info={"sensitive": True, "about": "signing_keys/{alg}/{generation}"})
     created_at: Mapped[datetime]
+    used_from: Mapped[datetime]
 
 
 class LoginFailures(Base):

@@ -1,7 +1,7 @@
 """Sessions: opened by a sign-in, prolonged by use, carried by access and refresh tokens, ended at once.
 
-A refresh token's successor is derived from it (HMAC with the master key), so that a racing retry can be given the same
-one although the database holds nothing but hashes.
+A refresh token's successor is derived from it (HMAC with a secret of auth's), so that a racing retry can be given the
+same one although the database holds nothing but hashes.
 """
 
 import base64
@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, identity
 from chassis.identity import Principal
-from services.auth import keys, store
+from services.auth import store
 from services.auth.models import Account, RefreshToken, Session
 from services.auth.store import Access, Found
 
@@ -86,7 +86,7 @@ async def begin(session: AsyncSession, found: Found, *, device_id: str, remember
     return await _signed_in(session, row, token)
 
 
-async def refresh(session: AsyncSession, token: str, master: str) -> SignedIn | None:
+async def refresh(session: AsyncSession, token: str, secret: bytes) -> SignedIn | None:
     """Spend a refresh token for its successor; a spent one gives the same successor for a moment.
 
     `None`: the token was used again later, and the session has been ended for it. The caller refuses only after the
@@ -102,7 +102,7 @@ async def refresh(session: AsyncSession, token: str, master: str) -> SignedIn | 
     if row.expires_at <= now:
         raise expired()
     audit.about(session, f"sessions/{row.id}")
-    successor = _successor(token, master)
+    successor = _successor(token, secret)
     if await store.spend(session, hashed, now):
         await store.add_refresh_token(session, row, digest(successor), now, parent=hashed)
     elif not _is_racing(await store.refresh_token(session, hashed), now):
@@ -177,8 +177,8 @@ def refused() -> errors.Unauthenticated:
     return errors.Unauthenticated("the e-mail address or the password is wrong")
 
 
-def _successor(token: str, master: str) -> str:
-    derived = hmac.new(keys.derive(master, "refresh-tokens"), token.encode(), hashlib.sha256).digest()
+def _successor(token: str, secret: bytes) -> str:
+    derived = hmac.new(secret, token.encode(), hashlib.sha256).digest()
     return REFRESH_PREFIX + base64.urlsafe_b64encode(derived).decode().rstrip("=")
 
 

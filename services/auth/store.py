@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from chassis.db import Query
 from chassis.identity import PLATFORM
@@ -243,15 +244,26 @@ async def signing_keys(session: AsyncSession) -> Sequence[SigningKey]:
     return (await session.scalars(sa.select(SigningKey).order_by(SigningKey.generation.desc()))).all()
 
 
-async def add_signing_key(session: AsyncSession, *, generation: int, kid: str, sealed: bytes, now: datetime) -> None:
+async def add_signing_key(session: AsyncSession, row: dict[str, Any]) -> None:
     """Add the key of a generation unless another process has."""
-    values = {"tenant_id": PLATFORM, "generation": generation, "kid": kid, "sealed": sealed, "created_at": now}
-    await session.execute(postgresql.insert(SigningKey).values(values).on_conflict_do_nothing())
+    await session.execute(postgresql.insert(SigningKey).values(row).on_conflict_do_nothing())
 
 
-async def drop_signing_keys(session: AsyncSession, *, before: int) -> None:
+async def drop_signing_keys(session: AsyncSession, *, succeeded_before: datetime) -> None:
+    """Delete the keys whose successors came into use before a time."""
+    successor = aliased(SigningKey)
+    succeeded = sa.exists().where(
+        successor.alg == SigningKey.alg,
+        successor.generation > SigningKey.generation,
+        successor.used_from < succeeded_before,
+    )
+    await session.execute(sa.delete(SigningKey).where(succeeded))
+
+
+async def drop_signing_keys_before(session: AsyncSession, alg: str, generation: int) -> None:
     """Delete the keys of older generations."""
-    await session.execute(sa.delete(SigningKey).where(SigningKey.generation < before))
+    older = SigningKey.alg == alg, SigningKey.generation < generation
+    await session.execute(sa.delete(SigningKey).where(*older))
 
 
 _COUNT_ATTEMPT = sa.text("""

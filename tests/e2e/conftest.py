@@ -84,12 +84,16 @@ class System:
     def secret(self, name: str) -> str:
         return str(json.loads((self.run_dir / "secrets.json").read_text())[name])
 
+    def database_url(self, service: str) -> str:
+        """The URL with which the administrator connects to a service's database."""
+        password = embedded_programs.read_or_make_password(self.run_dir / "servers")
+        port = json.loads((self.run_dir / "state.json").read_text())["processes"]["postgres"]["port"]
+        return f"postgresql://postgres:{password}@127.0.0.1:{port}/switchyard_{service}"
+
     @asynccontextmanager
     async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:
         """A service's database as its administrator, to look at what is kept or to let time go by."""
-        password = embedded_programs.read_or_make_password(self.run_dir / "servers")
-        port = json.loads((self.run_dir / "state.json").read_text())["processes"]["postgres"]["port"]
-        connection = await asyncpg.connect(f"postgresql://postgres:{password}@127.0.0.1:{port}/switchyard_{service}")
+        connection = await asyncpg.connect(self.database_url(service))
         try:
             yield connection
         finally:

@@ -9,10 +9,13 @@ from typing import Any
 import httpx
 import pytest_asyncio
 from joserfc import jwt
+from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
 from chassis import clock, identity
-from services.auth import keys
+from chassis.db import Database
+from chassis.encryption import Vault
+from services.auth import keys, store
 from tests.e2e.conftest import System, created, stock
 
 VERBS = ("get", "post", "put", "patch", "delete")
@@ -325,10 +328,12 @@ async def _ids(client: httpx.AsyncClient, route: Route) -> set[str]:
 
 async def _expired(system: System) -> str:
     """A token that auth itself would have signed, an hour ago."""
-    async with system.database("auth") as database:
-        row = await database.fetchrow("SELECT kid, sealed FROM signing_keys ORDER BY generation LIMIT 1")
-    assert row is not None
-    key = keys.Keyring(system.secret("auth_master_key"))._open(row["kid"], row["sealed"])
+    database = Database("auth", system.database_url("auth"))
+    vault = Vault(database, master=SecretStr(system.secret("auth_master_key")), previous=SecretStr(""))
+    await vault.load()
+    async with database.transaction(identity.service_principal("auth", None)) as session:
+        key = next(keys.opened(vault, row) for row in await store.signing_keys(session) if row.alg == keys.PASSES)
+    await database.close()
     fresh = jwt.decode(await system.login("admin"), key, algorithms=["Ed25519"])
     ended = int((clock.now() - timedelta(hours=1)).timestamp())
     return jwt.encode(fresh.header, {**fresh.claims, "exp": ended}, key, algorithms=["Ed25519"])

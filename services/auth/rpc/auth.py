@@ -33,7 +33,6 @@ class AuthRpc:
         uses: tokens.Uses,
     ) -> None:
         self._database = database
-        self._master = settings.auth_master_key.get_secret_value()
         self._root_secret = settings.service_root_secret.get_secret_value()
         self._keyring = keyring
         self._hasher = hasher
@@ -56,7 +55,7 @@ class AuthRpc:
             access = await store.access_of(session, owner)
         call.current().principal = sessions.acting(owner, access)
         async with self._database.transaction() as session:
-            signed_in = await sessions.refresh(session, request.refresh_token, self._master)
+            signed_in = await sessions.refresh(session, request.refresh_token, self._keyring.derive("refresh-tokens"))
         if signed_in is None:
             raise errors.Unauthenticated
         return self._answer(signed_in)
@@ -84,9 +83,7 @@ class AuthRpc:
         )
 
     async def GetJwks(self, _request: auth_pb2.GetJwksRequest) -> auth_pb2.Jwks:
-        public = [key.as_dict(private=False) for key in self._keyring.public.keys]
-        named = [{name: str(key[name]) for name in ("kty", "crv", "x", "kid")} for key in public]
-        return auth_pb2.Jwks(keys=[auth_pb2.Jwk(**key, alg=identity.ALGORITHM, use="sig") for key in named])
+        return auth_pb2.Jwks(keys=[auth_pb2.Jwk(**key) for key in self._keyring.document])
 
     async def ExchangeToken(self, request: auth_pb2.ExchangeTokenRequest) -> auth_pb2.Pass:
         standing = await auth.stand(

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import orjson
 from google.protobuf import json_format
+from pydantic import SecretStr
 from switchyard.auth.v1 import (
     access_pb2_grpc,
     auth_pb2,
@@ -20,6 +21,7 @@ from switchyard.auth.v1 import (
 from uuid_utils.compat import uuid7
 
 from chassis import identity
+from chassis.encryption import Vault
 from chassis.identity import Principal
 from chassis.testing import Databases, Running, Tenant
 from services.auth import roles
@@ -91,6 +93,11 @@ class Auth:
     async def keys(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = json_format.MessageToDict(await self.stub().GetJwks(auth_pb2.GetJwksRequest()))
         return found
+
+
+def vault(auth: Auth, master: str = MASTER_KEY, previous: str = "") -> Vault:
+    """The vault of another process, not loaded yet."""
+    return Vault(auth.running.service.database, master=SecretStr(master), previous=SecretStr(previous))
 
 
 def admin(tenant: Tenant, *, sites: tuple[str, ...] = ()) -> Principal:

@@ -12,7 +12,7 @@ from chassis import clock, errors
 from chassis.testing import Databases, Tenant
 from services.auth import keys, passwords, roles, tokens, work
 from services.auth.settings import AuthSettings
-from services.auth.tests.support import CHEAP, MASTER_KEY, Auth, admin, outbox, superuser
+from services.auth.tests.support import CHEAP, Auth, admin, outbox, superuser, vault
 
 
 async def create(auth: Auth, tenant: Tenant, **more: Any) -> access_pb2.ApiToken:
@@ -26,7 +26,7 @@ def process_work(auth: Auth, uses: tokens.Uses) -> work.Work:
     return work.Work(
         auth.running.service.database,
         settings=AuthSettings(database_url=SecretStr(""), **CHEAP),
-        keyring=keys.Keyring(MASTER_KEY),
+        keyring=keys.Keyring(vault(auth)),
         hasher=passwords.Hasher(memory_kib=64, time_cost=1),
         uses=uses,
     )
