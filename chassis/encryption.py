@@ -152,8 +152,12 @@ class Vault:
             for row in rows:
                 if row.generation not in self._primitives:
                     self._primitives[row.generation] = await self._unwrap(session, row)
-        self._generations = [Generation(row.generation, row.created_at, row.used_from, row.retired_at) for row in rows]
+        self._generations = [_generation(row) for row in rows]
         self._loaded_at = began
+
+    async def read(self, session: AsyncSession) -> list[Generation]:
+        """All generations as they stand in the database, newest first. Needs the platform's session."""
+        return [_generation(row) for row in await _rows(session)]
 
     async def rotate(self, session: AsyncSession, *, at_once: bool = False) -> int:
         """Make the next generation, or join the rotation that is under way; its number. Needs the platform's session.
@@ -206,6 +210,10 @@ class Vault:
 
 async def _rows(session: AsyncSession) -> "Sequence[sa.Row[Any]]":
     return (await session.execute(sa.select(_keys).order_by(_keys.c.generation.desc()))).all()
+
+
+def _generation(row: Any) -> Generation:
+    return Generation(row.generation, row.created_at, row.used_from, row.retired_at)
 
 
 def _bound_to(generation: int) -> bytes:

@@ -8,6 +8,7 @@ from services.auth.keys import RELOAD_S, Keyring
 from services.auth.models import Base
 from services.auth.rpc.access import AccessRpc
 from services.auth.rpc.auth import AuthRpc
+from services.auth.rpc.keys import KeysRpc
 from services.auth.rpc.users import UsersRpc
 from services.auth.settings import AuthSettings
 
@@ -25,6 +26,7 @@ def build(service: Service) -> None:
     service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses))
     service.serve(UsersRpc(hasher=hasher, pager=pager))
     service.serve(AccessRpc(pager=pager))
+    service.serve(KeysRpc(vault=vault, keyring=keyring))
     service.needs(vault.loaded)
     service.needs(keyring.loaded)
     service.background(vault.run())

@@ -53,7 +53,15 @@ ROLES = {
 
 # An operator works for the platform: inside a tenant as its admin, outside of any with these alone.
 OPERATOR_PERMISSIONS = frozenset(
-    {"audit.events.read", "platform.tenants.read", "platform.tenants.write", "registry.read", "registry.write"}
+    {
+        "audit.events.read",
+        "platform.keys.read",
+        "platform.keys.write",
+        "platform.tenants.read",
+        "platform.tenants.write",
+        "registry.read",
+        "registry.write",
+    }
 )
 
 

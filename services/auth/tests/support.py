@@ -14,6 +14,7 @@ from switchyard.auth.v1 import (
     auth_pb2,
     auth_pb2_grpc,
     factors_pb2_grpc,
+    keys_pb2_grpc,
     oauth_pb2_grpc,
     users_pb2,
     users_pb2_grpc,
@@ -56,6 +57,7 @@ class Stubs:
         stubs: tuple[Any, ...] = (
             auth_pb2_grpc.AuthServiceStub,
             factors_pb2_grpc.FactorsServiceStub,
+            keys_pb2_grpc.KeysServiceStub,
             users_pb2_grpc.UsersServiceStub,
             access_pb2_grpc.AccessServiceStub,
             oauth_pb2_grpc.OauthServiceStub,
