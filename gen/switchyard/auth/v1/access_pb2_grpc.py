@@ -100,7 +100,9 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateRole(self, request, context):
-        """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves.
+        """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves, and roles are the
+        whole tenant's: somebody limited to sites makes and changes none. A permission that no running service asks for is
+        refused, as is what acts for the platform.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,21 +116,24 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRole(self, request, context):
-        """Change a role of the tenant's own. What its holders may do changes within one second. Built-in roles stay as they are.
+        """Change a role of the tenant's own, which asks for all that it held and will hold. What its holders may do changes
+        within one second. Built-in roles stay as they are; what is in the role already may stay although its service does not
+        run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRole(self, request, context):
-        """Delete a role of the tenant's own that nobody has.
+        """Delete a role of the tenant's own that nobody has. Invitations into it are void from then on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPermissions(self, request, context):
-        """List the permissions that there are, as the contracts of the services that run now declare them.
+        """List the permissions that there are, as the contracts of the services that run now declare them. What acts for the
+        platform is not among them: no role of a tenant can hold it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

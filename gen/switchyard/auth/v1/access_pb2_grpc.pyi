@@ -37,15 +37,23 @@ class AccessServiceStub:
     ListRoles: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListRolesRequest, _access_pb2.ListRolesResponse]
     """List the roles a user of the tenant can have."""
     CreateRole: _grpc.UnaryUnaryMultiCallable[_access_pb2.CreateRoleRequest, _access_pb2.Role]
-    """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves."""
+    """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves, and roles are the
+    whole tenant's: somebody limited to sites makes and changes none. A permission that no running service asks for is
+    refused, as is what acts for the platform.
+    """
     GetRole: _grpc.UnaryUnaryMultiCallable[_access_pb2.GetRoleRequest, _access_pb2.Role]
     """Read a role."""
     UpdateRole: _grpc.UnaryUnaryMultiCallable[_access_pb2.UpdateRoleRequest, _access_pb2.Role]
-    """Change a role of the tenant's own. What its holders may do changes within one second. Built-in roles stay as they are."""
+    """Change a role of the tenant's own, which asks for all that it held and will hold. What its holders may do changes
+    within one second. Built-in roles stay as they are; what is in the role already may stay although its service does not
+    run.
+    """
     DeleteRole: _grpc.UnaryUnaryMultiCallable[_access_pb2.DeleteRoleRequest, _empty_pb2.Empty]
-    """Delete a role of the tenant's own that nobody has."""
+    """Delete a role of the tenant's own that nobody has. Invitations into it are void from then on."""
     ListPermissions: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]
-    """List the permissions that there are, as the contracts of the services that run now declare them."""
+    """List the permissions that there are, as the contracts of the services that run now declare them. What acts for the
+    platform is not among them: no role of a tenant can hold it.
+    """
     ExplainAccess: _grpc.UnaryUnaryMultiCallable[_access_pb2.ExplainAccessRequest, _access_pb2.Explanation]
     """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
     site that is missing.
@@ -67,15 +75,23 @@ class AccessServiceAsyncStub(AccessServiceStub):
     ListRoles: _aio.UnaryUnaryMultiCallable[_access_pb2.ListRolesRequest, _access_pb2.ListRolesResponse]  # type: ignore[assignment]
     """List the roles a user of the tenant can have."""
     CreateRole: _aio.UnaryUnaryMultiCallable[_access_pb2.CreateRoleRequest, _access_pb2.Role]  # type: ignore[assignment]
-    """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves."""
+    """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves, and roles are the
+    whole tenant's: somebody limited to sites makes and changes none. A permission that no running service asks for is
+    refused, as is what acts for the platform.
+    """
     GetRole: _aio.UnaryUnaryMultiCallable[_access_pb2.GetRoleRequest, _access_pb2.Role]  # type: ignore[assignment]
     """Read a role."""
     UpdateRole: _aio.UnaryUnaryMultiCallable[_access_pb2.UpdateRoleRequest, _access_pb2.Role]  # type: ignore[assignment]
-    """Change a role of the tenant's own. What its holders may do changes within one second. Built-in roles stay as they are."""
+    """Change a role of the tenant's own, which asks for all that it held and will hold. What its holders may do changes
+    within one second. Built-in roles stay as they are; what is in the role already may stay although its service does not
+    run.
+    """
     DeleteRole: _aio.UnaryUnaryMultiCallable[_access_pb2.DeleteRoleRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Delete a role of the tenant's own that nobody has."""
+    """Delete a role of the tenant's own that nobody has. Invitations into it are void from then on."""
     ListPermissions: _aio.UnaryUnaryMultiCallable[_access_pb2.ListPermissionsRequest, _access_pb2.ListPermissionsResponse]  # type: ignore[assignment]
-    """List the permissions that there are, as the contracts of the services that run now declare them."""
+    """List the permissions that there are, as the contracts of the services that run now declare them. What acts for the
+    platform is not among them: no role of a tenant can hold it.
+    """
     ExplainAccess: _aio.UnaryUnaryMultiCallable[_access_pb2.ExplainAccessRequest, _access_pb2.Explanation]  # type: ignore[assignment]
     """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
     site that is missing.
@@ -106,7 +122,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.CreateRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.Role, _abc.Awaitable[_access_pb2.Role]]:
-        """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves."""
+        """Create a role of the tenant's own. Nobody can put into a role what they do not hold themselves, and roles are the
+        whole tenant's: somebody limited to sites makes and changes none. A permission that no running service asks for is
+        refused, as is what acts for the platform.
+        """
 
     @_abc_1.abstractmethod
     def GetRole(
@@ -122,7 +141,10 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.UpdateRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.Role, _abc.Awaitable[_access_pb2.Role]]:
-        """Change a role of the tenant's own. What its holders may do changes within one second. Built-in roles stay as they are."""
+        """Change a role of the tenant's own, which asks for all that it held and will hold. What its holders may do changes
+        within one second. Built-in roles stay as they are; what is in the role already may stay although its service does not
+        run.
+        """
 
     @_abc_1.abstractmethod
     def DeleteRole(
@@ -130,7 +152,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.DeleteRoleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Delete a role of the tenant's own that nobody has."""
+        """Delete a role of the tenant's own that nobody has. Invitations into it are void from then on."""
 
     @_abc_1.abstractmethod
     def ListPermissions(
@@ -138,7 +160,9 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_pb2.ListPermissionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ListPermissionsResponse, _abc.Awaitable[_access_pb2.ListPermissionsResponse]]:
-        """List the permissions that there are, as the contracts of the services that run now declare them."""
+        """List the permissions that there are, as the contracts of the services that run now declare them. What acts for the
+        platform is not among them: no role of a tenant can hold it.
+        """
 
     @_abc_1.abstractmethod
     def ExplainAccess(

@@ -115,8 +115,9 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateUser(self, request, context):
-        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. The
-        answer is the same whether or not the e-mail address has an account elsewhere; a person who has one gets a letter and
+        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves, nor sites
+        they do not act in. The person gets a letter, and the answer is the same, in content and in time, whether or not the
+        e-mail address has an account elsewhere: who has none can sign in with the password given here at once; who has one
         joins by accepting, with the password they have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -138,8 +139,9 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateUser(self, request, context):
-        """Change a user of the tenant; PUT replaces all that can change. A changed role or status takes effect within one second. The last active admin keeps
-        the role, and nobody disables themselves.
+        """Change a user of the tenant; PUT replaces all that can change. It asks for all that the user may do before and
+        after. A changed role, site or status takes effect within one second. The last active admin keeps the role, and nobody
+        disables themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,15 +162,16 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSiteUsers(self, request, context):
-        """List who works at a site.
+        """List who works at a site: the active users who may act in it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateInvitation(self, request, context):
-        """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and ends
-        the first.
+        """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and
+        ends the first. The invitation is void while its inviter could not give it: when it is accepted they must still hold
+        what it gives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,8 +192,10 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcceptInvitation(self, request, context):
-        """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password; for
-        somebody who has one these are ignored, and the password they have goes on to work. Signing in is the next step.
+        """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password. So does
+        somebody for whom an account was opened who has never shown that its address is theirs: the password that somebody else
+        chose stops working, and its sessions end. For everybody else the two are ignored, and the password they have goes on
+        to work. Signing in is the next step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,8 +37,9 @@ class UsersServiceStub:
     ListUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]
     """List the users of the tenant."""
     CreateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.User]
-    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. The
-    answer is the same whether or not the e-mail address has an account elsewhere; a person who has one gets a letter and
+    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves, nor sites
+    they do not act in. The person gets a letter, and the answer is the same, in content and in time, whether or not the
+    e-mail address has an account elsewhere: who has none can sign in with the password given here at once; who has one
     joins by accepting, with the password they have.
     """
     UpdateMe: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateMeRequest, _users_pb2.User]
@@ -46,26 +47,30 @@ class UsersServiceStub:
     GetUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.User]
     """Read one user of the tenant."""
     UpdateUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]
-    """Change a user of the tenant; PUT replaces all that can change. A changed role or status takes effect within one second. The last active admin keeps
-    the role, and nobody disables themselves.
+    """Change a user of the tenant; PUT replaces all that can change. It asks for all that the user may do before and
+    after. A changed role, site or status takes effect within one second. The last active admin keeps the role, and nobody
+    disables themselves.
     """
     DeleteUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.DeleteUserRequest, _empty_pb2.Empty]
     """Remove a user from the tenant. Their name stays in the audit trail."""
     GetUserStats: _grpc.UnaryUnaryMultiCallable[_users_pb2.GetUserStatsRequest, _users_pb2.UserStats]
     """What a user has done: orders handled, shifts worked. Counted from what orders and scheduling tell."""
     ListSiteUsers: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListSiteUsersRequest, _users_pb2.ListSiteUsersResponse]
-    """List who works at a site."""
+    """List who works at a site: the active users who may act in it."""
     CreateInvitation: _grpc.UnaryUnaryMultiCallable[_users_pb2.CreateInvitationRequest, _users_pb2.Invitation]
-    """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and ends
-    the first.
+    """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and
+    ends the first. The invitation is void while its inviter could not give it: when it is accepted they must still hold
+    what it gives.
     """
     ListInvitations: _grpc.UnaryUnaryMultiCallable[_users_pb2.ListInvitationsRequest, _users_pb2.ListInvitationsResponse]
     """List the invitations that wait for an answer."""
     DeleteInvitation: _grpc.UnaryUnaryMultiCallable[_users_pb2.DeleteInvitationRequest, _empty_pb2.Empty]
     """Withdraw an invitation."""
     AcceptInvitation: _grpc.UnaryUnaryMultiCallable[_users_pb2.AcceptInvitationRequest, _users_pb2.AcceptInvitationResponse]
-    """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password; for
-    somebody who has one these are ignored, and the password they have goes on to work. Signing in is the next step.
+    """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password. So does
+    somebody for whom an account was opened who has never shown that its address is theirs: the password that somebody else
+    chose stops working, and its sessions end. For everybody else the two are ignored, and the password they have goes on
+    to work. Signing in is the next step.
     """
     Impersonate: _grpc.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]
     """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
@@ -80,8 +85,9 @@ class UsersServiceAsyncStub(UsersServiceStub):
     ListUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListUsersRequest, _users_pb2.ListUsersResponse]  # type: ignore[assignment]
     """List the users of the tenant."""
     CreateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateUserRequest, _users_pb2.User]  # type: ignore[assignment]
-    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. The
-    answer is the same whether or not the e-mail address has an account elsewhere; a person who has one gets a letter and
+    """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves, nor sites
+    they do not act in. The person gets a letter, and the answer is the same, in content and in time, whether or not the
+    e-mail address has an account elsewhere: who has none can sign in with the password given here at once; who has one
     joins by accepting, with the password they have.
     """
     UpdateMe: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateMeRequest, _users_pb2.User]  # type: ignore[assignment]
@@ -89,26 +95,30 @@ class UsersServiceAsyncStub(UsersServiceStub):
     GetUser: _aio.UnaryUnaryMultiCallable[_users_pb2.GetUserRequest, _users_pb2.User]  # type: ignore[assignment]
     """Read one user of the tenant."""
     UpdateUser: _aio.UnaryUnaryMultiCallable[_users_pb2.UpdateUserRequest, _users_pb2.User]  # type: ignore[assignment]
-    """Change a user of the tenant; PUT replaces all that can change. A changed role or status takes effect within one second. The last active admin keeps
-    the role, and nobody disables themselves.
+    """Change a user of the tenant; PUT replaces all that can change. It asks for all that the user may do before and
+    after. A changed role, site or status takes effect within one second. The last active admin keeps the role, and nobody
+    disables themselves.
     """
     DeleteUser: _aio.UnaryUnaryMultiCallable[_users_pb2.DeleteUserRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Remove a user from the tenant. Their name stays in the audit trail."""
     GetUserStats: _aio.UnaryUnaryMultiCallable[_users_pb2.GetUserStatsRequest, _users_pb2.UserStats]  # type: ignore[assignment]
     """What a user has done: orders handled, shifts worked. Counted from what orders and scheduling tell."""
     ListSiteUsers: _aio.UnaryUnaryMultiCallable[_users_pb2.ListSiteUsersRequest, _users_pb2.ListSiteUsersResponse]  # type: ignore[assignment]
-    """List who works at a site."""
+    """List who works at a site: the active users who may act in it."""
     CreateInvitation: _aio.UnaryUnaryMultiCallable[_users_pb2.CreateInvitationRequest, _users_pb2.Invitation]  # type: ignore[assignment]
-    """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and ends
-    the first.
+    """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and
+    ends the first. The invitation is void while its inviter could not give it: when it is accepted they must still hold
+    what it gives.
     """
     ListInvitations: _aio.UnaryUnaryMultiCallable[_users_pb2.ListInvitationsRequest, _users_pb2.ListInvitationsResponse]  # type: ignore[assignment]
     """List the invitations that wait for an answer."""
     DeleteInvitation: _aio.UnaryUnaryMultiCallable[_users_pb2.DeleteInvitationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Withdraw an invitation."""
     AcceptInvitation: _aio.UnaryUnaryMultiCallable[_users_pb2.AcceptInvitationRequest, _users_pb2.AcceptInvitationResponse]  # type: ignore[assignment]
-    """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password; for
-    somebody who has one these are ignored, and the password they have goes on to work. Signing in is the next step.
+    """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password. So does
+    somebody for whom an account was opened who has never shown that its address is theirs: the password that somebody else
+    chose stops working, and its sessions end. For everybody else the two are ignored, and the password they have goes on
+    to work. Signing in is the next step.
     """
     Impersonate: _aio.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]  # type: ignore[assignment]
     """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
@@ -132,8 +142,9 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.CreateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.User, _abc.Awaitable[_users_pb2.User]]:
-        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves. The
-        answer is the same whether or not the e-mail address has an account elsewhere; a person who has one gets a letter and
+        """Create a user in the tenant. Nobody can give a role that holds a permission they do not hold themselves, nor sites
+        they do not act in. The person gets a letter, and the answer is the same, in content and in time, whether or not the
+        e-mail address has an account elsewhere: who has none can sign in with the password given here at once; who has one
         joins by accepting, with the password they have.
         """
 
@@ -159,8 +170,9 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.UpdateUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.User, _abc.Awaitable[_users_pb2.User]]:
-        """Change a user of the tenant; PUT replaces all that can change. A changed role or status takes effect within one second. The last active admin keeps
-        the role, and nobody disables themselves.
+        """Change a user of the tenant; PUT replaces all that can change. It asks for all that the user may do before and
+        after. A changed role, site or status takes effect within one second. The last active admin keeps the role, and nobody
+        disables themselves.
         """
 
     @_abc_1.abstractmethod
@@ -185,7 +197,7 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ListSiteUsersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.ListSiteUsersResponse, _abc.Awaitable[_users_pb2.ListSiteUsersResponse]]:
-        """List who works at a site."""
+        """List who works at a site: the active users who may act in it."""
 
     @_abc_1.abstractmethod
     def CreateInvitation(
@@ -193,8 +205,9 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.CreateInvitationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Invitation, _abc.Awaitable[_users_pb2.Invitation]]:
-        """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and ends
-        the first.
+        """Invite somebody by e-mail into the tenant. The letter's token works once, for 7 days; inviting again sends another and
+        ends the first. The invitation is void while its inviter could not give it: when it is accepted they must still hold
+        what it gives.
         """
 
     @_abc_1.abstractmethod
@@ -219,8 +232,10 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.AcceptInvitationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.AcceptInvitationResponse, _abc.Awaitable[_users_pb2.AcceptInvitationResponse]]:
-        """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password; for
-        somebody who has one these are ignored, and the password they have goes on to work. Signing in is the next step.
+        """Accept an invitation with the letter's token. Somebody without an account gets one, with this name and password. So does
+        somebody for whom an account was opened who has never shown that its address is theirs: the password that somebody else
+        chose stops working, and its sessions end. For everybody else the two are ignored, and the password they have goes on
+        to work. Signing in is the next step.
         """
 
     @_abc_1.abstractmethod
