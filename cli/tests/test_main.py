@@ -81,3 +81,18 @@ class TestUp:
         assert shown.returncode == 1
         assert "set SWITCHYARD_HTTP_PORT" in shown.stderr
         assert not (tmp_path / "state.json").exists()
+
+
+class TestKeys:
+    def test_says_when_nothing_runs(self, tmp_path: Path) -> None:
+        shown = switchyard(tmp_path, "keys", "list")
+
+        assert (shown.returncode, shown.stdout) == (1, "")
+        assert "switchyard up" in shown.stderr
+
+    def test_a_suite_that_does_not_answer_is_told(self, tmp_path: Path) -> None:
+        elsewhere = {"SWITCHYARD_URL": "http://127.0.0.1:1", "SWITCHYARD_OPERATOR_TOKEN": "ey"}
+        shown = switchyard(tmp_path, "keys", "rotate", "--signing", **elsewhere)
+
+        assert shown.returncode == 1
+        assert "refused" in shown.stderr
