@@ -33,6 +33,8 @@ class Call:
     channel: str = ""
     # Id of the event that caused this call, when one did.
     caused_by: str = ""
+    # Who did what that event tells of, as `kind:id`.
+    caused_by_actor: str = ""
     # Sent back beside the answer.
     trailers: dict[str, str] = field(default_factory=dict)
 

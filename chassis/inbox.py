@@ -87,6 +87,7 @@ class Inbox:
             category="system",
             request_id=envelope.get("correlationid", ""),
             caused_by=envelope["id"],
+            caused_by_actor=envelope.get("actor", ""),
         )
         token = telemetry.traceparent.set(envelope.get("traceparent", ""))
         try:
