@@ -3,9 +3,8 @@
 The data keys are rows of the service's own table `encryption_keys`, one a generation, wrapped by a master key that only
 the environment knows. A sealed value is the number of its generation (four bytes, big-endian) and Tink's ciphertext.
 
-    vault = encryption.Vault(service.database, master=..., previous=...)
-    service.background(vault.run())
-    service.needs(vault.loaded)
+    vault = resealing.vault(service, Base, master=..., previous=...)
+    row.seed = vault.seal(seed, f"totp/{row.user_id}")
 
 A new generation is published a while before it seals, so that every process can open what any of them seals. What the
 older ones sealed is sealed anew (`chassis.resealing`) and they are retired; they open for ever, so that a row which

@@ -5,7 +5,7 @@ A column says what its values are about, in the words of its row's key, and its 
     seed: Mapped[bytes] = mapped_column(info={"sensitive": True, "about": "totp/{user_id}"})
     migrate.resealable("totp_factors", key=["user_id"], columns=["seed"])
 
-and `__main__` lets a process do it: `service.every(resealing.EVERY_S, resealing.Sweep(database, vault, Base).run)`.
+and `__main__` lets the process do it: `vault = resealing.vault(service, Base, master=..., previous=...)`.
 
 The sweep remembers nothing: what is left is what bears an older generation. It may be interrupted anywhere and may run
 in many processes at once.
@@ -19,12 +19,14 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
 from chassis import clock, encryption, identity, migrate
 from chassis.db import Database
 from chassis.encryption import GENERATION_BYTES, Vault
+from chassis.service import Service
 
 EVERY_S = 30.0
 # Calls that sealed with the key before have ended by then, and what they wrote can be seen.
@@ -48,6 +50,15 @@ def columns(base: type[DeclarativeBase]) -> list[Column]:
     """The columns of a service's models that say what they are about."""
     declared = (column for table in base.metadata.sorted_tables for column in table.columns if "about" in column.info)
     return [Column(column.table, column, column.info["about"]) for column in declared]
+
+
+def vault(service: Service, base: type[DeclarativeBase], *, master: SecretStr, previous: SecretStr) -> Vault:
+    """A process's vault, which follows the keys; what its service has sealed follows them too."""
+    made = Vault(service.database, master=master, previous=previous)
+    service.needs(made.loaded)
+    service.background(made.run())
+    service.every(EVERY_S, Sweep(service.database, made, base).run)
+    return made
 
 
 class Sweep:

@@ -1,7 +1,6 @@
 """An auth process: `python -m services.auth`."""
 
 from chassis import resealing
-from chassis.encryption import Vault
 from chassis.service import Service
 from services.auth import passwords, tokens, work
 from services.auth.keys import RELOAD_S, Keyring
@@ -17,7 +16,8 @@ def build(service: Service) -> None:
     """Wire the parts."""
     settings = service.settings
     assert isinstance(settings, AuthSettings)
-    vault = Vault(service.database, master=settings.auth_master_key, previous=settings.auth_master_key_previous)
+    master, previous = settings.auth_master_key, settings.auth_master_key_previous
+    vault = resealing.vault(service, Base, master=master, previous=previous)
     keyring = Keyring(vault)
     hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
     uses = tokens.Uses()
@@ -27,12 +27,9 @@ def build(service: Service) -> None:
     service.serve(UsersRpc(hasher=hasher, pager=pager))
     service.serve(AccessRpc(pager=pager))
     service.serve(KeysRpc(vault=vault, keyring=keyring))
-    service.needs(vault.loaded)
     service.needs(keyring.loaded)
-    service.background(vault.run())
     service.background(own.start())
     service.every(RELOAD_S, own.load_keys)
-    service.every(resealing.EVERY_S, resealing.Sweep(service.database, vault, Base).run)
     service.every(work.USES_EVERY_S, own.write_uses)
     service.every(work.FORGET_EVERY_S, own.forget)
 
