@@ -15,7 +15,6 @@ from services.auth.permissions import Catalogue, Permissions
 from services.auth.tests import registry
 from services.auth.tests.registry import Registry
 
-
 # The generated types call an extension a FieldDescriptor, which the runtime's own types do not accept.
 METHOD_POLICY: Any = policy_pb2.policy
 FIELD_POLICY: Any = policy_pb2.field
