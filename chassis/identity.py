@@ -184,7 +184,11 @@ class Verifier:
             except errors.Error:
                 return
             self._fetched_at = time.monotonic()
-            self._keys = _keys_of_passes(document)
+            known, self._keys = self._keys, _keys_of_passes(document)
+            kept = {key.kid for key in self._keys.keys}
+            if known is not None and not kept.issuperset(key.kid for key in known.keys):
+                # What a dropped key signed is verified again, and refused.
+                self._verified.clear()
 
 
 def _keys_of_passes(document: Any) -> KeySet:

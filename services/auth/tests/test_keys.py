@@ -285,7 +285,8 @@ class TestKeySet:
             return fetched[-1]
 
         verifier = Verifier(fetch)
-        await verifier.verify(identity.sign_pass(tenant.user(), stolen))
+        seen = identity.sign_pass(tenant.user(), stolen)
+        await verifier.verify(seen)
         await rotate(auth, keyring, at_once=True)
         fetched.append(told(keyring))
         monkeypatch.setattr(identity, "KEYS_AGE_S", 0.0)
@@ -294,8 +295,9 @@ class TestKeySet:
         await verifier.verify(identity.sign_pass(tenant.user(), stolen))
         await asyncio.sleep(0)
 
-        with pytest.raises(errors.Unauthenticated):
-            await verifier.verify(identity.sign_pass(tenant.user(), stolen))
+        for forged in (seen, identity.sign_pass(tenant.user(), stolen)):
+            with pytest.raises(errors.Unauthenticated):
+                await verifier.verify(forged)
 
 
 class TestSweep:
