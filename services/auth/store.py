@@ -266,14 +266,16 @@ async def drop_signing_keys_before(session: AsyncSession, alg: str, generation: 
     await session.execute(sa.delete(SigningKey).where(*older))
 
 
+# What is not blocked says so by no time of its own: of two attempts at once, the one that looked at the clock first may
+# come second, and would find itself blocked by the other.
 _COUNT_ATTEMPT = sa.text("""
     INSERT INTO login_failures AS f (tenant_id, key, failures, last_at, blocked_until)
-    VALUES (:platform, :key, 1, :now, :now)
+    VALUES (:platform, :key, 1, :now, '-infinity')
     ON CONFLICT (tenant_id, key) DO UPDATE SET
         failures = CASE WHEN f.last_at < :forgotten THEN 1 ELSE f.failures + 1 END,
         last_at = :now,
         blocked_until = CASE
-            WHEN f.last_at < :forgotten OR f.failures + 1 < :free THEN :now
+            WHEN f.last_at < :forgotten OR f.failures + 1 < :free THEN '-infinity'
             ELSE CAST(:now AS timestamptz)
                 + make_interval(secs => least(:delay_max_s, power(2, least(f.failures + 1 - :free, 30))))
         END
@@ -310,7 +312,7 @@ async def forgive(session: AsyncSession, key: bytes, *, all_of_them: bool) -> No
     left = 0 if all_of_them else sa.func.greatest(LoginFailures.failures - 1, 0)
     statement = sa.update(LoginFailures).where(LoginFailures.key == key).values(failures=left)
     if all_of_them:
-        statement = statement.values(blocked_until=LoginFailures.last_at)
+        statement = statement.values(blocked_until=sa.text("'-infinity'"))
     await session.execute(statement, execution_options={"synchronize_session": False})
 
 

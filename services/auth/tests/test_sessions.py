@@ -80,6 +80,14 @@ class TestLogin:
         assert sum(isinstance(answer, errors.Unauthenticated) for answer in answers) == 5
         assert sum(isinstance(answer, errors.Exhausted) for answer in answers) == 25
 
+    async def test_people_behind_one_address_sign_in_at_once(self, auth: Auth, tenant: Tenant) -> None:
+        told = {"switchyard_client_address": "203.0.113.9"}
+        people = [await auth.person(tenant) for _ in range(10)]
+
+        signed_in = await asyncio.gather(*(auth.sign_in(person, **told) for person in people * 4))
+
+        assert len(signed_in) == 40
+
     async def test_an_address_that_fails_for_many_has_to_wait(self, auth: Auth, tenant: Tenant) -> None:
         person = await auth.person(tenant)
         told = {"switchyard_client_address": "192.0.2.7"}
