@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +73,32 @@ REFUSAL = db.Query(
     .limit(sa.literal_column("1"))
 )
 
+# Statements are built once: put together anew, each costs SQLAlchemy four times as much as it costs when it is kept.
+
+_tables: Any = (Order.__table__, Line.__table__, Saga.__table__, OrderEvent.__table__, OrderNumber.__table__)
+_orders, _lines, _sagas, _events, _numbers = _tables
+# Not the column's name: SQLAlchemy keeps that for what is written.
+_id: Any = sa.bindparam("of_order")
+_INSERT_ORDER = postgresql.insert(_orders).on_conflict_do_nothing().returning(_orders.c.id)
+_INSERT_LINES = sa.insert(_lines)
+_INSERT_SAGA = sa.insert(_sagas)
+_FIND = sa.select(Order).where(Order.id == _id)
+_LOCK = _FIND.with_for_update()
+_SAGA_OF = sa.select(Saga).where(Saga.order_id == _id)
+_SHOWN_ONE = SHOWN.where(Order.id == _id)
+_PRICE = (
+    sa.update(_lines)
+    .where(_lines.c.order_id == _id, _lines.c.id == sa.bindparam("line_id"))
+    .values(name=sa.bindparam("priced_name"), unit_amount=sa.bindparam("priced"), currency=sa.bindparam("money"))
+)
+_MOVE_LINES = sa.update(_lines).where(_lines.c.order_id == _id).values(status=sa.bindparam("moved"))
+_NEXT_NUMBER = (
+    postgresql.insert(_numbers)
+    .on_conflict_do_update(index_elements=["tenant_id", "site_id", "day"], set_={"last": _numbers.c.last + 1})
+    .returning(_numbers.c.last)
+)
+_told = sa.select(sa.func.coalesce(sa.func.max(_events.c.sequence), 0) + 1).where(_events.c.order_id == _id)
+_ADD_EVENT = sa.insert(_events).values(sequence=_told.scalar_subquery())
 # A saga that was read before stays as it was read: what it said is still needed when it has been told what comes next.
 _UPDATE_SAGA = sa.update(Saga).execution_options(synchronize_session=False)
 _DUE = sa.text("SELECT tenant_id, order_id FROM due_sagas(:at, :most)")
@@ -80,77 +107,70 @@ _STUCK = sa.text("SELECT stuck_sagas()")
 
 async def insert(session: AsyncSession, order: Mapping[str, object], lines: Sequence[Mapping[str, object]]) -> bool:
     """Insert a draft with its lines; false when there is an order with this id already."""
-    statement = postgresql.insert(Order).values(order).on_conflict_do_nothing().returning(Order.id)
-    if await session.scalar(statement) is None:
+    if await session.scalar(_INSERT_ORDER, order) is None:
         return False
-    await session.execute(sa.insert(Line), list(lines))
+    await session.execute(_INSERT_LINES, list(lines))
     return True
 
 
 async def insert_saga(session: AsyncSession, saga: Mapping[str, object]) -> None:
     """Insert an order's saga."""
-    await session.execute(sa.insert(Saga).values(saga))
+    await session.execute(_INSERT_SAGA, saga)
 
 
 async def find(session: AsyncSession, order_id: UUID) -> Order | None:
     """An order."""
-    return await session.scalar(sa.select(Order).where(Order.id == order_id))
+    return await session.scalar(_FIND, {"of_order": order_id})
 
 
 async def lock(session: AsyncSession, order_id: UUID) -> Order | None:
     """An order, held until the transaction ends."""
-    return await session.scalar(sa.select(Order).where(Order.id == order_id).with_for_update())
+    return await session.scalar(_LOCK, {"of_order": order_id})
 
 
 async def saga_of(session: AsyncSession, order_id: UUID) -> Saga:
     """An order's saga."""
-    return (await session.scalars(sa.select(Saga).where(Saga.order_id == order_id))).one()
+    return (await session.scalars(_SAGA_OF, {"of_order": order_id})).one()
 
 
 async def shown(session: AsyncSession, order_id: UUID) -> sa.RowMapping:
     """An order as it is shown, within the transaction that changes it."""
     await session.flush()
-    return (await session.execute(SHOWN.where(Order.id == order_id))).mappings().one()
+    return (await session.execute(_SHOWN_ONE, {"of_order": order_id})).mappings().one()
 
 
 async def price(session: AsyncSession, order_id: UUID, prices: Iterable[Mapping[str, object]]) -> None:
     """Keep what the lines were called and cost."""
-    statement = (
-        sa.update(Line.__table__)  # type: ignore[arg-type]
-        .where(Line.order_id == order_id, Line.id == sa.bindparam("line_id"))
-        .values(name=sa.bindparam("priced_name"), unit_amount=sa.bindparam("priced"), currency=sa.bindparam("money"))
-    )
-    await session.execute(statement, list(prices))
+    await session.execute(_PRICE, [{**row, "of_order": order_id} for row in prices])
 
 
 async def move_lines(session: AsyncSession, order_id: UUID, status: str) -> None:
     """Let the lines follow their order."""
-    await session.execute(sa.update(Line).where(Line.order_id == order_id).values(status=status))
+    await session.execute(_MOVE_LINES, {"of_order": order_id, "moved": status})
 
 
 async def next_number(session: AsyncSession, tenant_id: UUID, site_id: UUID, day: date) -> int:
     """The site's next number of the day; the counter is held until the transaction ends, so that no number is lost."""
     row = {"tenant_id": tenant_id, "site_id": site_id, "day": day, "last": 1}
-    statement = (
-        postgresql.insert(OrderNumber)
-        .values(row)
-        .on_conflict_do_update(index_elements=["tenant_id", "site_id", "day"], set_={"last": OrderNumber.last + 1})
-        .returning(OrderNumber.last)
-    )
-    return (await session.execute(statement)).scalar_one()
+    return (await session.execute(_NEXT_NUMBER, row)).scalar_one()  # type: ignore[no-any-return]
 
 
 async def add_event(session: AsyncSession, order_id: UUID, entry: Mapping[str, object]) -> None:
     """Append to the timeline of an order that is held by this transaction."""
-    told = sa.select(sa.func.coalesce(sa.func.max(OrderEvent.sequence), 0) + 1).where(OrderEvent.order_id == order_id)
-    row = {"order_id": order_id, "sequence": told.scalar_subquery(), **entry}
-    await session.execute(sa.insert(OrderEvent.__table__).values(row))  # type: ignore[arg-type]
+    await session.execute(_ADD_EVENT, {"of_order": order_id, "order_id": order_id, **entry})
+
+
+@cache
+def _set(*columns: str) -> Any:
+    named = {name: sa.bindparam(f"new_{name}", type_=_sagas.c[name].type) for name in columns}
+    return _UPDATE_SAGA.where(Saga.order_id == _id).values(named)
 
 
 async def set_step(session: AsyncSession, order_id: UUID, step: str, state: str, **more: object) -> None:
     """Say what the saga does next."""
     values = {"step": step, "state": state, "tries": 1, "error": "", **more}
-    await session.execute(_UPDATE_SAGA.where(Saga.order_id == order_id).values(values))
+    given = {f"new_{name}": value for name, value in values.items()}
+    await session.execute(_set(*values), {"of_order": order_id, **given})
 
 
 async def put_off(
