@@ -1,4 +1,4 @@
-"""`make bench`: start all targets, measure them in turns, report."""
+"""`make bench`: start all targets, measure them in turns, report; then what identity costs."""
 
 import argparse
 import asyncio
@@ -8,13 +8,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import cpu, envoy, peer, report
+from bench import cpu, envoy, identity, peer, report
 from bench.load import Plan, WrongAnswer
 from bench.suite import Suite, SuiteError
 from bench.targets import Headers, Target
@@ -33,6 +33,8 @@ IDLE_S = 3.0
 UP_DEADLINE_S = 30.0
 # An outcome is a line of JSON; a plan holds a hundred requests.
 LINE_BYTES_MAX = 1 << 24
+
+Say = Callable[[str], None]
 
 
 class Generator:
@@ -156,7 +158,7 @@ async def idle_ms_per_s(watch: cpu.Watch) -> float:
     return sum(used.values()) * 1e3 / (time.perf_counter() - started)
 
 
-async def run(options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+async def run(options: argparse.Namespace, say: Say) -> dict[str, Any]:
     """All rounds. Raises `WrongAnswer` or `SuiteError`."""
     rows = []
     async with AsyncExitStack() as stack:
@@ -197,17 +199,34 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
     parser.add_argument("--workloads", nargs="+", choices=report.WORKLOADS, default=list(report.WORKLOADS))
     parser.add_argument("--try", dest="trial", action="store_true", help="print only: keep RESULTS.md as it is")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{' or '.join(PARTS)}; both unless given")
     options = parser.parse_args()
-    work: Awaitable[dict[str, Any]] = run(options, lambda line: print(line, file=sys.stderr, flush=True))
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}")
     try:
-        result = asyncio.run(work)  # type: ignore[arg-type]
+        for part in options.parts or PARTS:
+            PARTS[part](options, lambda line: print(line, file=sys.stderr, flush=True))
     except (WrongAnswer, SuiteError, ApiError, EmbeddedServersError, TimeoutError) as failure:
         print(f"bench: {type(failure).__name__}: {failure}", file=sys.stderr)
         return 1
+    return 0
+
+
+def _peers(options: argparse.Namespace, say: Say) -> None:
+    result = asyncio.run(run(options, say))
     if not options.trial:
         report.write(result, FOLDER)
     report.show(result)
-    return 0
+
+
+def _identity(options: argparse.Namespace, say: Say) -> None:
+    result = asyncio.run(identity.run(options.seconds, say))
+    if not options.trial:
+        report.write_identity(identity.document(result))
+    identity.show(result)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Say], None]] = {"peers": _peers, "identity": _identity}
 
 
 if __name__ == "__main__":

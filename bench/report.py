@@ -13,6 +13,8 @@ from rich.table import Table
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 CHAOS = Path(__file__).with_name("chaos.md")
+# Measured by itself (`bench/identity.py`), so that it can be renewed by itself.
+IDENTITY = Path(__file__).with_name("identity.md")
 WORKLOADS = {"get": "GET one item", "page": "GET a page of 25", "order": "POST an order"}
 # CPU microseconds over all processes, and how many times under the monolith.
 AIMS_US = {"get": 900, "page": 1600}
@@ -101,6 +103,16 @@ def write(result: dict[str, Any], folder: Path) -> None:
     RESULTS.write_text(document(result))
 
 
+def write_identity(chapter: str) -> None:
+    """Renew the chapter about identity."""
+    known = IDENTITY.read_text().strip() if IDENTITY.exists() else ""
+    last = CHAOS.read_text().strip()
+    text = RESULTS.read_text()
+    text = text.replace(known, chapter) if known and known in text else text.replace(last, f"{chapter}\n\n{last}")
+    IDENTITY.write_text(chapter + "\n")
+    RESULTS.write_text(text)
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the table."""
     table = Table(*_HEADINGS)
@@ -120,16 +132,17 @@ def document(result: dict[str, Any]) -> str:
     parts = [
         "# Measured side by side",
         facts,
-        _markdown(_HEADINGS, _cells(result)),
+        markdown(_HEADINGS, _cells(result)),
         "\n".join(f"- {verdict}" for verdict in _verdicts(result)),
         "## Where the CPU goes",
-        _markdown(("", "target", "CPU µs by process"), _shares(result)),
+        markdown(("", "target", "CPU µs by process"), _shares(result)),
         "## How",
         _METHOD.strip().format(rounds=result["rounds"], seconds=result["seconds"], idle_ms=result["idle_ms_per_s"]),
+        IDENTITY.read_text().strip() if IDENTITY.exists() else "",
         # Not measured here: what the kill tests showed, written down by hand.
         CHAOS.read_text().strip(),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _cells(result: dict[str, Any]) -> list[list[str]]:
@@ -175,7 +188,8 @@ def _met(reached: bool) -> str:  # noqa: FBT001 - a word for it
     return "met" if reached else "missed"
 
 
-def _markdown(headings: tuple[str, ...], rows: list[list[str]]) -> str:
+def markdown(headings: tuple[str, ...], rows: list[list[str]]) -> str:
+    """A table."""
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines)

@@ -54,6 +54,8 @@ class Suite:
             "SWITCHYARD_LIMIT_TENANT": UNLIMITED,
             "SWITCHYARD_LIMIT_READ": UNLIMITED,
             "SWITCHYARD_LIMIT_WRITE": UNLIMITED,
+            "SWITCHYARD_LIMIT_LOGIN": UNLIMITED,
+            "SWITCHYARD_LIMIT_EXCHANGE": UNLIMITED,
         }
         self._child = await processes.spawn(
             [sys.executable, "-m", "cli.main", "up"],
@@ -85,6 +87,22 @@ class Suite:
             api = Api(self._demo["url"]).login(user["email"], user["password"])
             self._api, self._signed_in_at = api.in_tenant(user["tenant_id"]), time.monotonic()
         return self._api
+
+    @property
+    def url(self) -> str:
+        """The gateway's."""
+        url: str = self._demo["url"]
+        return url
+
+    def people(self) -> list[dict[str, str]]:
+        """The demo companies' users, with their passwords."""
+        people: list[dict[str, str]] = self._demo["users"]
+        return people
+
+    def kiosk_token(self) -> str:
+        """What the demo's kiosk holds."""
+        token: str = self._demo["catalog_tokens"][0]["token"]
+        return token
 
     def fill(self) -> world.World:
         """Enter the benchmark's items."""
