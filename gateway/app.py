@@ -13,11 +13,11 @@ from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
 from chassis.identity import Principal
-from gateway import bodies, cache, errors, pages
+from gateway import bodies, cache, errors, pages, raw
 from gateway.backends import Backends, Unreachable, problem
 from gateway.errors import Problem
 from gateway.foreign import Rules, Trail
-from gateway.headers import POLICY, SECURITY, Head, Origins, Raw
+from gateway.headers import CACHE, POLICY, SECURITY, Head, Origins, Raw
 from gateway.limits import Demand, Limiter, Verdict
 from gateway.operation import Charges, Operation
 from gateway.passes import Pass, Passes
@@ -27,7 +27,6 @@ from gateway.transcode import Answer
 
 # Path and query together.
 URI_LEN_MAX: Final = 8192
-_NO_STORE: Final = (b"cache-control", b"no-store")
 
 log = structlog.get_logger()
 
@@ -119,7 +118,7 @@ class App:
         finally:
             self._under_way -= 1
         took = time.perf_counter() - started
-        headers += self._always(request, len(body), status)
+        headers += self._always(request, headers, len(body), status)
         headers.append((b"server-timing", b"total;dur=%.1f" % (took * 1e3)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -146,13 +145,15 @@ class App:
         operation = request.operation = self._operations.get(matched.route)
         if operation is None:
             raise Problem("NOT_FOUND")
-        bodies.check(request.head, takes_body=operation.takes_body)
+        bodies.check(request.head, takes_body=operation.takes_body, of_any_type=operation.raw)
         self._shed(operation)
         shown = None if operation.public else await self._pass(request)
         await self._limit(request, operation, shown)
         body = await bodies.read(request.receive) if operation.takes_body and request.head.has_body else b""
+        if operation.raw:
+            return await self._call_raw(request, operation, shown, body)
         answer = await self._call(request, operation, matched.params, shown, body)
-        return answer.status, _raw(answer.headers, operation, replayed=request.replayed), answer.body
+        return answer.status, _sent(answer.headers, operation, replayed=request.replayed), answer.body
 
     def _shed(self, operation: Operation) -> None:
         if self._under_way > self._settings.concurrency_max and not operation.goes_last:
@@ -191,10 +192,7 @@ class App:
         denied = operation.read_permissions
         if denied and principal is not None:
             denied = frozenset(permission for permission in denied if not principal.may(permission))
-        if operation.foreign is not None:
-            message = await self._foreign(request, operation, operation.foreign, call.message, shown)
-        else:
-            message = await self._message(request, operation, call.message, shown)
+        message = await self._ask(request, operation, call.message, shown)
         return operation.transcoder.encode(
             call,
             message,
@@ -203,12 +201,23 @@ class App:
             denied=denied,
         )
 
+    async def _call_raw(
+        self, request: Request, operation: Operation, shown: Pass | None, body: bytes
+    ) -> tuple[int, list[Raw], bytes]:
+        asked = raw.request(request.verb, request.path, request.query, request.head.all, body)
+        return raw.answer(await self._ask(request, operation, asked, shown), operation.path)
+
+    async def _ask(self, request: Request, operation: Operation, asked: Any, shown: Pass | None) -> Any:
+        if operation.foreign is not None:
+            return await self._foreign(request, operation, operation.foreign, asked, shown)
+        return await self._message(request, operation, asked, shown)
+
     async def _foreign(
         self, request: Request, operation: Operation, rules: Rules, asked: Any, shown: Pass | None
     ) -> Any:
         """As `_message`, for a service that does not enforce its contract itself."""
         principal = None if shown is None else shown.principal
-        told = request.head.circumstances(None if shown is None else shown.told)
+        told = request.head.circumstances(None if shown is None else shown.told, conditions=not operation.raw)
         try:
             rules.check(principal, asked)
             message = await self._message(request, operation, asked, shown)
@@ -223,7 +232,7 @@ class App:
     async def _message(self, request: Request, operation: Operation, asked: Any, shown: Pass | None) -> Any:
         """The answer's message: from the cache where the contract allows it, else from the service."""
         head = request.head
-        told = head.circumstances(None if shown is None else shown.told)
+        told = head.circumstances(None if shown is None else shown.told, conditions=not operation.raw)
         if operation.cache_s:
             principal = None if shown is None else shown.principal
             key = cache.key(principal, service=operation.service, path=request.path, query=request.query)
@@ -261,10 +270,14 @@ class App:
     def _refusal(self, found: Problem, request: Request) -> tuple[int, list[Raw], bytes]:
         body = found.body(request_id=request.head.request_id, trace_id=request.head.trace_id)
         headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in found.headers.items()]
-        return found.status, [*headers, POLICY, _NO_STORE], body
+        return found.status, [*headers, POLICY, CACHE], body
 
-    def _always(self, request: Request, length: int, status: int) -> list[Raw]:
-        headers: list[Raw] = [(b"x-request-id", request.head.request_id.encode()), *SECURITY]
+    def _always(self, request: Request, given: list[Raw], length: int, status: int) -> list[Raw]:
+        is_raw = request.operation is not None and request.operation.raw
+        headers: list[Raw] = [
+            (b"x-request-id", request.head.request_id.encode()),
+            *(raw.security(given) if is_raw else SECURITY),
+        ]
         if status not in _WITHOUT_LENGTH:
             headers.append((b"content-length", b"%d" % length))
         if request.verdict is not None:
@@ -291,10 +304,10 @@ def _check_guarded(guarded: Any, principal: Principal | None) -> None:
         raise Problem("PERMISSION_DENIED", details=missing)
 
 
-def _raw(headers: dict[str, str], operation: Operation, *, replayed: bool) -> list[Raw]:
-    raw: list[Raw] = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-    raw.append(POLICY)
-    raw.append(operation.cache_control)
+def _sent(headers: dict[str, str], operation: Operation, *, replayed: bool) -> list[Raw]:
+    sent: list[Raw] = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    sent.append(POLICY)
+    sent.append(operation.cache_control)
     if replayed:
-        raw.append((b"idempotency-replayed", b"true"))
-    return raw
+        sent.append((b"idempotency-replayed", b"true"))
+    return sent

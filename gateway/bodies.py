@@ -17,7 +17,7 @@ _JSON: Final = frozenset({b"application/json", b"application/merge-patch+json"})
 _CLOSE: Final = {"connection": "close"}
 
 
-def check(head: Head, *, takes_body: bool) -> None:
+def check(head: Head, *, takes_body: bool, of_any_type: bool = False) -> None:
     """Judge a body by its headers. Raises `Problem`."""
     if not head.has_body:
         return
@@ -25,7 +25,7 @@ def check(head: Head, *, takes_body: bool) -> None:
     # The server has refused what is not a number.
     if declared and int(declared) > BODY_LEN_MAX:
         raise Problem("BODY_TOO_LARGE", headers=_CLOSE if int(declared) > DISCARDED_LEN_MAX else None)
-    if not takes_body:
+    if not takes_body or of_any_type:
         return
     media_type = head.told.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if media_type not in _JSON:

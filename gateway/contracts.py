@@ -20,6 +20,8 @@ from switchyard.options.v1 import policy_pb2
 
 # A contract of ours has about 100 kB with its comments; a hundred times that is not a contract.
 DESCRIPTOR_SET_LEN_MAX: Final = 8 * 1024 * 1024
+# What a method takes and answers whose protocol is somebody else's.
+RAW: Final = ("switchyard.common.v1.HttpRequest", "switchyard.common.v1.HttpResponse")
 # The verbs that a binding may name; `custom` is for methods that nobody calls here.
 VERBS: Final = ("get", "put", "post", "delete", "patch")
 
@@ -53,7 +55,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Method:
-    """One method of a service. `path` is the gRPC path, such as `/acme.v1.Pets/Get`."""
+    """One method of a service. `path` is the gRPC path, such as `/acme.v1.Pets/Get`; a raw one reads HTTP itself."""
 
     contract: "Contract" = field(repr=False)
     path: str
@@ -67,6 +69,11 @@ class Method:
     response: type[Message]
     client_streaming: bool
     server_streaming: bool
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether the method is given requests as they came."""
+        return self.input.full_name == RAW[0]
 
 
 @dataclass(eq=False)
@@ -113,6 +120,8 @@ class Contract:
         bindings = tuple(_bindings(method.full_name, rule)) if options.HasExtension(_HTTP) else ()
         if bindings and not options.HasExtension(_POLICY):
             raise ContractError(f"{method.full_name}: an HTTP binding without a policy")
+        if bindings:
+            _check_raw(method, options.Extensions[_POLICY])
         return Method(
             contract=self,
             path=f"/{method.containing_service.full_name}/{method.name}",
@@ -223,6 +232,15 @@ def _bindings(method: str, rule: http_pb2.HttpRule) -> Iterator[Binding]:
         if verb not in VERBS:
             raise ContractError(f"{method}: a binding needs one of {', '.join(VERBS)}")
         yield Binding(verb.upper(), getattr(each, verb), each.body, each.response_body)
+
+
+def _check_raw(method: MethodDescriptor, policy: policy_pb2.MethodPolicy) -> None:
+    raw = [
+        found == wanted
+        for found, wanted in zip((method.input_type.full_name, method.output_type.full_name), RAW, strict=True)
+    ]
+    if any(raw) != all(raw) or (policy.HasField("raw") and not all(raw)):
+        raise ContractError(f"{method.full_name}: a raw method takes {RAW[0]} and answers {RAW[1]}")
 
 
 def _named(name: str) -> str:

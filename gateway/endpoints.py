@@ -65,27 +65,30 @@ PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
 
 
 class Endpoint:
-    """One route in the document. `names` are what its path variables are called there."""
+    """One route in the document. `names` are what its path variables are called there.
+
+    What a subclass documents in another way has a name without an underscore.
+    """
 
     def __init__(self, route: Route, found: Schemas, names: list[str]) -> None:
-        self._route = route
-        self._contract = route.contract
+        self.route = route
+        self.contract = route.contract
         self._transcoder = route.transcoder
         self._reader = route.transcoder.reader
-        self._schemas = found
-        self._names = names
+        self.schemas = found
+        self.names = names
 
     def render(self) -> dict[str, Any]:
         """The operation object."""
-        route, policy = self._route, self._route.policy
+        route, policy = self.route, self.route.policy
         comment = schemas.prose(route.method.comment)
         operation: dict[str, Any] = {
             "operationId": self._operation_id(),
             "tags": [route.service],
             "summary": comment.split(". ")[0].split("\n")[0].rstrip(".") or route.method.name,
             "description": comment or route.method.name,
-            "parameters": [*self._path_parameters(), *self._query_parameters(), *self._headers()],
-            "responses": self._responses(),
+            "parameters": [*self.path_parameters(), *self.query_parameters(), *self.headers()],
+            "responses": self.responses(),
             "security": [] if policy.public else [{"bearer": []}],
             "x-permission": policy.permission,
             "x-audience": [_AUDIENCES[each] for each in policy.audience] or ["user"],
@@ -98,21 +101,21 @@ class Endpoint:
         }
         if route.is_alias and self._transcoder.canonical:
             operation["x-alias-of"] = self._transcoder.canonical
-        body = self._request_body()
+        body = self.request_body()
         if body is not None:
             operation["requestBody"] = body
         return operation
 
     def _operation_id(self) -> str:
-        number = self._route.method.bindings.index(self._route.binding)
-        return f"{self._route.service}_{self._route.method.name}" + (f"_{number}" if number else "")
+        number = self.route.method.bindings.index(self.route.binding)
+        return f"{self.route.service}_{self.route.method.name}" + (f"_{number}" if number else "")
 
-    def _path_parameters(self) -> Iterable[dict[str, Any]]:
-        for variable, name in zip(self._route.variables, self._names, strict=True):
+    def path_parameters(self) -> Iterable[dict[str, Any]]:
+        for variable, name in zip(self.route.variables, self.names, strict=True):
             parameter = self._reader.params[variable.path]
-            schema = self._schemas.field(self._contract, parameter.field, Mode.CREATE)
+            schema = self.schemas.field(self.contract, parameter.field, Mode.CREATE)
             description = schema.pop("description", f"The {name.replace('_', ' ')}.")
-            plain = _plain(schema)
+            plain = not_null(schema)
             if plain.get("type") == "string" and "minLength" not in plain:
                 plain["minLength"] = 1
             yield {
@@ -121,17 +124,17 @@ class Endpoint:
                 "required": True,
                 "description": description,
                 "schema": plain,
-                "example": examples.of_field(self._contract, parameter.field, Mode.CREATE),
+                "example": examples.of_field(self.contract, parameter.field, Mode.CREATE),
             }
 
-    def _query_parameters(self) -> Iterable[dict[str, Any]]:
+    def query_parameters(self) -> Iterable[dict[str, Any]]:
         for path, parameter in self._reader.query.items():
-            schema = self._schemas.field(self._contract, parameter.field, Mode.CREATE)
+            schema = self.schemas.field(self.contract, parameter.field, Mode.CREATE)
             description = schema.pop("description", f"Only those with this {path.replace('_', ' ')}.")
-            plain = _plain(schema)
+            plain = not_null(schema)
             if path == "page_size":
                 plain["default"] = PAGE_SIZE_DEFAULT
-            required = self._contract.rules_of(parameter.field).required
+            required = self.contract.rules_of(parameter.field).required
             yield {"name": path, "in": "query", "required": required, "description": description, "schema": plain}
         if self._transcoder.takes_view:
             yield {
@@ -150,9 +153,16 @@ class Endpoint:
                 "example": self._transcoder.item.fields[0].name,
             }
 
-    def _headers(self) -> Iterable[dict[str, Any]]:
-        route, policy = self._route, self._route.policy
+    def who_and_where(self) -> Iterable[dict[str, Any]]:
+        """The headers that say in which tenant and site a pass is asked for."""
+        policy = self.route.policy
         wanted = [] if policy.public else ["X-Site-ID"] if policy.platform else ["X-Tenant-ID", "X-Site-ID"]
+        return ({"$ref": f"#/components/parameters/{name}"} for name in wanted)
+
+    def headers(self) -> Iterable[dict[str, Any]]:
+        route, policy = self.route, self.route.policy
+        yield from self.who_and_where()
+        wanted = []
         if route.verb == "POST":
             wanted.append("Idempotency-Key")
         if route.verb in {"PATCH", "PUT", "DELETE"}:
@@ -166,39 +176,39 @@ class Endpoint:
             else:
                 yield {"$ref": f"#/components/parameters/{name}"}
 
-    def _request_body(self) -> dict[str, Any] | None:
-        route, reader = self._route, self._reader
+    def request_body(self) -> dict[str, Any] | None:
+        route, reader = self.route, self._reader
         if not route.body:
             return None
         if reader.body is None:
             without = frozenset(each.path for each in route.variables if "." not in each.path)
             message = route.method.input
-            schema = self._schemas.ref(self._contract, message, reader.mode, without=without)
-            example: Any = examples.of_message(self._contract, message, reader.mode, without=without)
+            schema = self.schemas.ref(self.contract, message, reader.mode, without=without)
+            example: Any = examples.of_message(self.contract, message, reader.mode, without=without)
             name = schema["$ref"].rpartition("/")[2]
-            required = bool(self._schemas.components[name].get("required"))
+            required = bool(self.schemas.components[name].get("required"))
         else:
-            schema = self._schemas.field(self._contract, reader.body, reader.mode)
-            schema = _plain({name: value for name, value in schema.items() if name != "description"})
-            example = examples.of_field(self._contract, reader.body, reader.mode)
+            schema = self.schemas.field(self.contract, reader.body, reader.mode)
+            schema = not_null({name: value for name, value in schema.items() if name != "description"})
+            example = examples.of_field(self.contract, reader.body, reader.mode)
             required = True
         return {"required": required, "content": {"application/json": {"schema": schema, "example": example}}}
 
-    def _responses(self) -> dict[str, Any]:
-        found = {str(self._success()): self._success_response()}
-        if self._route.verb == "GET" and self._transcoder.has_etag:
+    def responses(self) -> dict[str, Any]:
+        found = {str(self.success()): self.success_response()}
+        if self.route.verb == "GET" and self._transcoder.has_etag:
             found["304"] = {"description": "The copy at hand is still good.", "headers": {"ETag": {"schema": _STRING}}}
-        for status in self._problem_statuses():
+        for status in self.problem_statuses():
             found[str(status)] = {"$ref": f"#/components/responses/{status}"}
         return found
 
-    def _success(self) -> int:
+    def success(self) -> int:
         if self._transcoder.is_empty:
             return 204
-        return {policy_pb2.SUCCESS_CREATED: 201, policy_pb2.SUCCESS_ACCEPTED: 202}.get(self._route.policy.success, 200)
+        return {policy_pb2.SUCCESS_CREATED: 201, policy_pb2.SUCCESS_ACCEPTED: 202}.get(self.route.policy.success, 200)
 
-    def _success_response(self) -> dict[str, Any]:
-        status = self._success()
+    def success_response(self) -> dict[str, Any]:
+        status = self.success()
         if status == 204:  # noqa: PLR2004 -- no content
             return {"description": "Done."}
         headers: dict[str, Any] = {"X-Request-ID": {"schema": _STRING}}
@@ -207,7 +217,7 @@ class Endpoint:
         if self._transcoder.has_etag:
             headers["ETag"] = {"schema": _STRING}
         schema, example = self._payload()
-        if not self._route.is_alias:
+        if not self.route.is_alias:
             schema, example = self._envelope(schema, example)
         content = {"application/json": {"schema": schema, "example": example}}
         description = {200: "OK.", 201: "Created.", 202: "Accepted."}[status]
@@ -215,23 +225,23 @@ class Endpoint:
 
     def _payload(self) -> tuple[Schema, Any]:
         """The schema and an example of what `data` holds, or of the whole answer of an alias."""
-        transcoder, response = self._transcoder, self._route.method.output
-        part = transcoder.payload_field or (None if self._route.is_alias else transcoder.items)
+        transcoder, response = self._transcoder, self.route.method.output
+        part = transcoder.payload_field or (None if self.route.is_alias else transcoder.items)
         if part is None:
             schema = self._answer(response)
-            return schema, examples.of_message(self._contract, response, Shown.WHOLE)
-        example = examples.of_field(self._contract, part, Shown.WHOLE)
+            return schema, examples.of_message(self.contract, response, Shown.WHOLE)
+        example = examples.of_field(self.contract, part, Shown.WHOLE)
         if transcoder.item is None:
-            return self._schemas.field(self._contract, part, Shown.WHOLE), example
+            return self.schemas.field(self.contract, part, Shown.WHOLE), example
         schema = self._answer(transcoder.item)
         return {"type": "array", "items": schema} if part.is_repeated else schema, example
 
     def _answer(self, message: Descriptor) -> Schema:
-        whole = self._schemas.ref(self._contract, message, Shown.WHOLE)
+        whole = self.schemas.ref(self.contract, message, Shown.WHOLE)
         transcoder = self._transcoder
         if not (transcoder.takes_fields or transcoder.takes_view or transcoder.read_permissions):
             return whole
-        return {"anyOf": [whole, self._schemas.ref(self._contract, message, Shown.TRIMMED)]}
+        return {"anyOf": [whole, self.schemas.ref(self.contract, message, Shown.TRIMMED)]}
 
     def _envelope(self, schema: Schema, example: Any) -> tuple[Schema, Any]:
         items = self._transcoder.items
@@ -239,7 +249,7 @@ class Endpoint:
         meta: Schema = {"$ref": f"#/components/schemas/{name}"}
         example_meta = {"request_id": examples.UUID}
         others = [] if items is None else [each for each in self._transcoder.response.fields if each.name != items.name]
-        more = {each.name: self._schemas.field(self._contract, each, Shown.WHOLE) for each in others}
+        more = {each.name: self.schemas.field(self.contract, each, Shown.WHOLE) for each in others}
         more.pop(NEXT_CURSOR, None)
         if more:
             meta = {"allOf": [meta, {"type": "object", "properties": more}]}
@@ -247,17 +257,17 @@ class Endpoint:
         envelope = {"type": "object", "properties": properties, "required": ["data", "meta"]}
         return envelope, {"data": example, "meta": example_meta}
 
-    def _problem_statuses(self) -> list[int]:
-        policy, verb = self._route.policy, self._route.verb
+    def problem_statuses(self) -> list[int]:
+        policy, verb = self.route.policy, self.route.verb
         found = {422, 429, 500, 503, 504}
         if not policy.public:
             found |= {401, 403, 404}
-        elif verb in _WRITES or self._route.variables:
+        elif verb in _WRITES or self.route.variables:
             # A public method may check a secret of its own in the body.
             found |= {401, 403, 404}
         if verb in _WRITES:
             found |= {409, 413}
-        if self._route.body:
+        if self.route.body:
             found |= {415}
         if verb in {"PATCH", "PUT", "DELETE"}:
             found |= {412}
@@ -269,8 +279,8 @@ class Endpoint:
 
     def _codes(self) -> dict[str, list[str]]:
         """The codes of each status, with the method's own business codes at the status they have."""
-        found = {str(status): list(PROBLEMS[status][1]) for status in self._problem_statuses()}
-        for code in self._route.policy.errors:
+        found = {str(status): list(PROBLEMS[status][1]) for status in self.problem_statuses()}
+        for code in self.route.policy.errors:
             kind = errors.KINDS.get(code)
             codes = found.setdefault(str(int(kind.status)) if kind else "409", [])
             if code not in codes:
@@ -283,7 +293,7 @@ def header(name: str) -> dict[str, Any]:
     return {"name": name, "in": "header", **HEADERS[name]}
 
 
-def _plain(schema: Schema) -> Schema:
+def not_null(schema: Schema) -> Schema:
     """The schema of a value that cannot be null: there is no null in a path or a query, and a body is one thing."""
     if isinstance(schema.get("type"), list):
         schema = {**schema, "type": schema["type"][0]}

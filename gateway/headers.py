@@ -32,6 +32,8 @@ SECURITY: Final = (
 )
 # No answer is a page; `/docs`, which is one, has a policy of its own.
 POLICY: Final = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+# An answer is kept by nobody unless its contract says so.
+CACHE: Final = (b"cache-control", b"no-store")
 _EXPOSED: Final = (
     b"X-Request-ID, RateLimit, RateLimit-Policy, ETag, Location, Retry-After, Server-Timing, Idempotency-Replayed"
 )
@@ -45,12 +47,13 @@ Raw = tuple[bytes, bytes]
 
 
 class Head:
-    """What stands above a request's body. `told` are the raw headers by lower-case name."""
+    """What stands above a request's body. `all` are its headers as they came, `told` the same by lower-case name."""
 
-    __slots__ = ("address", "request_id", "told", "traceparent")
+    __slots__ = ("address", "all", "request_id", "told", "traceparent")
 
     def __init__(self, scope: Mapping[str, Any], sample_ratio: float) -> None:
-        self.told: dict[bytes, bytes] = dict(scope["headers"])
+        self.all: list[Raw] = scope["headers"]
+        self.told: dict[bytes, bytes] = dict(self.all)
         given = self.told.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid7())
         parent = self.told.get(b"traceparent")
@@ -80,8 +83,11 @@ class Head:
             return None
         return asked(credential, self.told.get(b"x-tenant-id", b""), self.told.get(b"x-site-id", b""))
 
-    def circumstances(self, carried: tuple[str, str] | None) -> Told:
-        """The metadata of the call; `carried` is the pass. Raises `Problem` for headers that are malformed."""
+    def circumstances(self, carried: tuple[str, str] | None, *, conditions: bool = True) -> Told:
+        """The metadata of the call; `carried` is the pass. Raises `Problem` for headers that are malformed.
+
+        Without `conditions`, what `If-Match` and the like mean is left to whoever reads the headers themselves.
+        """
         told: list[tuple[str, str | bytes]] = [
             (metadata.REQUEST_ID, self.request_id),
             (metadata.TRACEPARENT, telemetry.traceparent.get()),
@@ -94,7 +100,7 @@ class Head:
         if agent:
             told.append((metadata.USER_AGENT, agent[:USER_AGENT_LEN_MAX]))
         # Most requests have none of these.
-        if not _CONDITIONS.isdisjoint(headers):
+        if conditions and not _CONDITIONS.isdisjoint(headers):
             told += self._conditions()
         return tuple(told)
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway import endpoints, errors, examples, schemas
+from gateway import endpoints, errors, examples, raw_endpoints, schemas
 from gateway.contracts import ContractError, refusing
 from gateway.routes import Route, RouteTable
 from gateway.rules import Schema
@@ -62,7 +62,8 @@ def _operation(route: Route, found: Schemas, names: list[str]) -> dict[str, Any]
     """One operation. A contract that can be served and yet not be described does not take the document down."""
     try:
         with refusing(route.service):
-            return endpoints.Endpoint(route, found, names).render()
+            kind = raw_endpoints.RawEndpoint if route.is_raw else endpoints.Endpoint
+            return kind(route, found, names).render()
     except ContractError as error:
         return {"summary": route.method.name, "x-undescribed": str(error), "responses": {}}
 

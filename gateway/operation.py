@@ -2,13 +2,15 @@
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from prometheus_client import Histogram
+from switchyard.common.v1 import http_pb2
 from switchyard.options.v1 import policy_pb2
 
 from gateway import foreign
+from gateway.headers import CACHE
 from gateway.limits import Bucket, Demand, demand
 from gateway.passes import Pass
 from gateway.routes import Route
@@ -54,6 +56,7 @@ class Operation:
         "path",
         "public",
         "rate_class",
+        "raw",
         "read_permissions",
         "service",
         "takes_body",
@@ -67,19 +70,20 @@ class Operation:
         self.service = route.service
         self.path = route.path
         self.body = route.body
-        self.takes_body = bool(route.body)
+        self.raw = route.is_raw
+        self.takes_body = not reads if self.raw else bool(route.body)
         self.transcoder = route.transcoder
-        self.parse = route.response.FromString
+        self.parse: Callable[[bytes], Any] = http_pb2.HttpResponse.FromString if self.raw else route.response.FromString
         self.public = policy.public
         self.changes = bool(policy.audit)
         self.idempotent = policy.idempotent or not policy.audit
         self.read_permissions = route.transcoder.read_permissions
         self.rate_class = _CLASSES.get(policy.rate_class, "read" if reads else "write")
         self.goes_last = self.rate_class == "admin"
-        self.cache_s = policy.cache_seconds if reads else 0
+        # What a raw answer depends on, nobody here can say.
+        self.cache_s = policy.cache_seconds if reads and not self.raw else 0
         whose = b"public" if self.public else b"private"
-        held = b"%b, max-age=%d" % (whose, self.cache_s) if self.cache_s else b"no-store"
-        self.cache_control = (b"cache-control", held)
+        self.cache_control = (CACHE[0], b"%b, max-age=%d" % (whose, self.cache_s)) if self.cache_s else CACHE
         self._template = route.template
         self._measures: dict[tuple[str, int], Histogram] = {}
 

@@ -96,6 +96,11 @@ class Route:
         return self.transcoder.is_alias
 
     @property
+    def is_raw(self) -> bool:
+        """Whether the method is given requests as they came."""
+        return self.method.is_raw
+
+    @property
     def client_streaming(self) -> bool:
         """Whether the method reads a stream."""
         return self.method.client_streaming
@@ -244,7 +249,8 @@ def _route(method: Method, binding: Binding, codecs: Codecs) -> Route:
         method,
         binding,
         codecs,
-        params=tuple(each.path for each in variables),
+        # To a raw method the path is a path, whatever stands in it.
+        params=() if method.is_raw else tuple(each.path for each in variables),
         is_alias=not binding.template.startswith(f"{BASE_PATH}/"),
         canonical=_canonical(method),
     )

@@ -17,10 +17,11 @@ from gateway.rules import Schema
 
 
 class Shown(enum.Enum):
-    """An answer as it is, or with fields left out by `fields`, `view` or a missing permission."""
+    """An answer: as it is; with fields left out by `fields`, `view` or a permission; as a raw method writes it."""
 
     WHOLE = "whole"
     TRIMMED = "trimmed"
+    RAW = "raw"
 
 
 Use = Mode | Shown
@@ -30,6 +31,7 @@ _SUFFIXES: Final[dict[Use, str]] = {
     Mode.PATCH: "Patch",
     Shown.WHOLE: "",
     Shown.TRIMMED: "Trimmed",
+    Shown.RAW: "",
 }
 # Whole groups, then a rest whose unused bits are zero.
 _BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$"
@@ -168,7 +170,7 @@ class Schemas:
 
 def is_required(contract: Contract, field: FieldDescriptor, use: Use) -> bool:
     """Whether a field has to be given, or in an answer is always there."""
-    if use is Shown.TRIMMED or use is Mode.PATCH:
+    if use in {Shown.TRIMMED, Shown.RAW, Mode.PATCH}:
         return False
     if use is Shown.WHOLE:
         vanishes = field.type == FieldDescriptor.TYPE_ENUM and not field.is_repeated

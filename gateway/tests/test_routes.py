@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 from google.api import annotations_pb2  # type: ignore[import-untyped] # ships no types
 from google.protobuf import descriptor_pb2
+from switchyard.common.v1 import http_pb2
 from switchyard.options.v1 import policy_pb2
 
 from gateway import openapi, routes
-from gateway.contracts import Contract, ContractError
+from gateway.contracts import RAW, Contract, ContractError
 from gateway.routes import Matched, MethodNotAllowed, RouteTable
 
 # Its stub names no container, so it has no type here.
 POLICY: Any = policy_pb2.policy
+HTTP = descriptor_pb2.FileDescriptorProto.FromString(http_pb2.DESCRIPTOR.serialized_pb)
 
 
 def matched(table: RouteTable, verb: str, path: str) -> tuple[str, dict[str, str]]:
@@ -198,6 +200,20 @@ class TestBadContract:
         options.Extensions[annotations_pb2.http].get = "/api/v1/pets/{nothing}"
 
         assert "no field nothing" in self.refuse(file_set)
+
+    def test_a_raw_method_that_answers_a_message(self, descriptor_set: bytes) -> None:
+        file_set = self.copy(descriptor_set)
+        file_set.file.insert(0, HTTP)
+        file_set.file[-1].dependency.append(HTTP.name)
+        file_set.file[-1].service[0].method[1].input_type = f".{RAW[0]}"
+
+        assert "a raw method takes" in self.refuse(file_set)
+
+    def test_a_message_that_says_it_is_raw(self, descriptor_set: bytes) -> None:
+        file_set = self.copy(descriptor_set)
+        file_set.file[-1].service[0].method[1].options.Extensions[POLICY].raw.produces = "text/html"
+
+        assert "a raw method takes" in self.refuse(file_set)
 
     def test_it_breaks_nobody_else(self, pets: Contract, descriptor_set: bytes) -> None:
         file_set = self.copy(descriptor_set)
