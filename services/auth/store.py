@@ -59,12 +59,47 @@ _token = sa.func.find_api_token(sa.bindparam("hash", type_=sa.LargeBinary)).tabl
 API_TOKEN = Query(sa.select(*_token.c).limit(sa.literal_column("1")))
 
 
+# Statements that every refresh and sign-in runs are put together once: each time, that costs more than running them.
+
+_tokens: Any = RefreshToken.__table__
+_sessions: Any = Session.__table__
+_ACT_AS = sa.text("SELECT set_config('app.user_id', :id, true)")
+_ACCESS_OF = sa.text("SELECT * FROM access_of(:id)")
+_OWNER_OF_REFRESH_TOKEN = sa.text("SELECT owner_of_refresh_token(:hash)")
+_REFRESH_TOKEN = sa.select(RefreshToken).where(RefreshToken.hash == sa.bindparam("hash"))
+_LOCK_SESSION = sa.select(Session).where(Session.id == sa.bindparam("id")).with_for_update()
+_ADD_REFRESH_TOKEN = sa.insert(_tokens)
+_SPEND = (
+    sa.update(_tokens)
+    .where(_tokens.c.hash == sa.bindparam("digest"), _tokens.c.spent_at.is_(None))
+    .values(spent_at=sa.bindparam("now"))
+    .returning(_tokens.c.session_id)
+)
+_USE = (
+    sa.update(_sessions)
+    .where(
+        _sessions.c.id == sa.bindparam("session"),
+        _sessions.c.ended_at.is_(None),
+        _sessions.c.expires_at > sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+    )
+    .values(
+        last_used_at=sa.bindparam("now", type_=sa.DateTime(timezone=True)),
+        expires_at=sa.func.least(
+            _sessions.c.created_at + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("at_most_s", type_=sa.Float)),
+            sa.bindparam("now", type_=sa.DateTime(timezone=True))
+            + sa.func.make_interval(0, 0, 0, 0, 0, 0, _sessions.c.life_s),
+        ),
+    )
+    .returning(_sessions.c.expires_at)
+)
+
+
 # Persons.
 
 
 async def act_as(session: AsyncSession, user_id: UUID) -> None:
     """Name the person whose sessions and account the transaction sees besides what its tenant sees."""
-    await session.execute(sa.text("SELECT set_config('app.user_id', :id, true)"), {"id": str(user_id)})
+    await session.execute(_ACT_AS, {"id": str(user_id)})
 
 
 async def find_account(session: AsyncSession, email: str) -> Found | None:
@@ -82,7 +117,7 @@ async def open_account(session: AsyncSession, found: Found) -> UUID:
 
 async def access_of(session: AsyncSession, user_id: UUID) -> Sequence[Access]:
     """Where a person may act, oldest membership first."""
-    rows = await session.execute(sa.text("SELECT * FROM access_of(:id)"), {"id": user_id})
+    rows = await session.execute(_ACCESS_OF, {"id": user_id})
     return [Access(*row) for row in rows]
 
 
@@ -145,19 +180,19 @@ async def lock_with_holders(session: AsyncSession, user_id: UUID, *, role: str) 
 
 async def owner_of_refresh_token(session: AsyncSession, digest: bytes) -> UUID | None:
     """Whose refresh token it is, spent or not."""
-    found: UUID | None = await session.scalar(sa.text("SELECT owner_of_refresh_token(:hash)"), {"hash": digest})
+    found: UUID | None = await session.scalar(_OWNER_OF_REFRESH_TOKEN, {"hash": digest})
     return found
 
 
 async def refresh_token(session: AsyncSession, digest: bytes) -> RefreshToken | None:
     """A refresh token as it stands now."""
-    statement = sa.select(RefreshToken).where(RefreshToken.hash == digest)
-    return (await session.scalars(statement, execution_options={"populate_existing": True})).one_or_none()
+    options = {"populate_existing": True}
+    return (await session.scalars(_REFRESH_TOKEN, {"hash": digest}, execution_options=options)).one_or_none()
 
 
 async def lock_session(session: AsyncSession, session_id: UUID) -> Session | None:
     """A session, locked until the transaction ends: its refreshes take turns."""
-    return (await session.scalars(sa.select(Session).where(Session.id == session_id).with_for_update())).one_or_none()
+    return (await session.scalars(_LOCK_SESSION, {"id": session_id})).one_or_none()
 
 
 async def add_refresh_token(
@@ -165,39 +200,19 @@ async def add_refresh_token(
 ) -> None:
     """Keep a refresh token's hash. The parent can have one successor only."""
     values = {"hash": digest, "parent": parent, "session_id": row.id, "user_id": row.user_id, "created_at": now}
-    await session.execute(sa.insert(RefreshToken).values(values))
+    await session.execute(_ADD_REFRESH_TOKEN, values)
 
 
 async def spend(session: AsyncSession, digest: bytes, now: datetime) -> bool:
     """Spend a refresh token; whether it was this call that did."""
-    statement = (
-        sa.update(RefreshToken)
-        .where(RefreshToken.hash == digest, RefreshToken.spent_at.is_(None))
-        .values(spent_at=now)
-        .returning(RefreshToken.session_id)
-    )
-    return (await session.execute(statement, execution_options={"synchronize_session": False})).first() is not None
+    return (await session.execute(_SPEND, {"digest": digest, "now": now})).first() is not None
 
 
 async def use(session: AsyncSession, session_id: UUID, now: datetime, *, at_most_s: int) -> datetime | None:
     """Mark a live session used, which prolongs it up to an age of `at_most_s`; when it ends now."""
-    longest = Session.created_at + _seconds(at_most_s)
-    prolonged = sa.cast(now, sa.DateTime(timezone=True)) + _seconds(Session.life_s)
-    statement = (
-        sa.update(Session)
-        .where(Session.id == session_id, Session.ended_at.is_(None), Session.expires_at > now)
-        .values(
-            last_used_at=now,
-            expires_at=sa.func.least(longest, prolonged),
-        )
-        .returning(Session.expires_at)
-    )
-    ends: datetime | None = await session.scalar(statement, execution_options={"synchronize_session": False})
+    told = {"session": session_id, "now": now, "at_most_s": float(at_most_s)}
+    ends: datetime | None = await session.scalar(_USE, told)
     return ends
-
-
-def _seconds(count: object) -> sa.Function[Any]:
-    return sa.func.make_interval(0, 0, 0, 0, 0, 0, count)
 
 
 async def end_sessions(
