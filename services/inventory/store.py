@@ -52,13 +52,50 @@ ITEM_FILTERS = {
     == sa.bindparam("low_stock", type_=sa.Boolean),
 }
 
+# Statements of the write path are built once: put together anew, each costs SQLAlchemy four times as much.
+
+_id = sa.bindparam("row", type_=sa.Uuid)
+_site = sa.bindparam("at_site", type_=sa.Uuid)
+_ids = sa.bindparam("rows", type_=sa.Uuid, expanding=True)
+_now = sa.bindparam("now", type_=sa.DateTime(timezone=True))
+_ITEM = sa.select(Item).where(Item.id == _id, Item.deleted_at.is_(None))
+_ITEM_LOCKED = _ITEM.with_for_update()
+_ITEM_KEPT = _ITEM.with_for_update(read=True, key_share=True)
+_LOCK_BALANCES = (
+    sa.select(Balance)
+    .where(Balance.site_id == _site, Balance.item_id.in_(_ids))
+    .order_by(Balance.item_id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_balances: Any = Balance.__table__
+_ADD_BALANCES = postgresql.insert(_balances).on_conflict_do_nothing()
+_MAY_BE_SOLD = (Batch.status == pb.BATCH_STATUS_AVAILABLE, Batch.expires_at > _now)
+_IN_PICKING_ORDER = (
+    sa.select(Batch)
+    .where(Batch.item_id.in_(_ids), Batch.site_id == _site, Batch.on_hand > 0)
+    .order_by(Batch.expires_at, Batch.received_at, Batch.id)
+)
+_IN_SELLING_ORDER = _IN_PICKING_ORDER.where(*_MAY_BE_SOLD)
+_SELLABLE = (
+    sa.select(Batch.item_id, sa.cast(sa.func.sum(Batch.on_hand - Batch.reserved), sa.BigInteger).label("quantity"))
+    .where(Batch.item_id.in_(_ids), Batch.site_id == _site, *_MAY_BE_SOLD)
+    .group_by(Batch.item_id)
+)
+_BATCHES = sa.select(Batch).where(Batch.id.in_(_ids))
+_MENU = sa.select(MenuItem).where(MenuItem.deleted_at.is_(None))
+_MENU_BY_ID = _MENU.where(MenuItem.id.in_(_ids))
+_ITEMS_BY_ID = sa.select(Item).where(Item.id.in_(_ids))
+_reservations: Any = Reservation.__table__
+_BEGIN_RESERVATION = postgresql.insert(_reservations).on_conflict_do_nothing().returning(sa.literal(1))
+_RESERVATION = sa.select(Reservation).where(Reservation.id == _id).with_for_update()
+_PICKS = sa.select(Pick).where(Pick.order_id == _id).order_by(Pick.item_id, Pick.batch_id)
+
 
 async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False, keep: bool = False) -> Item | None:
     """One item that is not retired. `lock`: nobody else changes it; `keep`: nobody retires it meanwhile."""
-    select = sa.select(Item).where(Item.id == UUID(str(item_id)), Item.deleted_at.is_(None))
-    if lock or keep:
-        select = select.with_for_update(read=keep, key_share=keep)
-    found: Item | None = await session.scalar(select)
+    select = _ITEM_KEPT if keep else _ITEM_LOCKED if lock else _ITEM
+    found: Item | None = await session.scalar(select, {"row": UUID(str(item_id))})
     return found
 
 
@@ -91,17 +128,11 @@ async def lock_balances(
         {"tenant_id": tenant, "item_id": each, "site_id": site_id, "on_hand": 0, "reserved": 0, "is_low": False}
         for each in wanted
     ]
-    select = (
-        sa.select(Balance)
-        .where(Balance.site_id == site_id, Balance.item_id.in_(wanted))
-        .order_by(Balance.item_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    found = {balance.item_id: balance for balance in await session.scalars(select)}
+    asked = {"at_site": site_id, "rows": wanted}
+    found = {balance.item_id: balance for balance in await session.scalars(_LOCK_BALANCES, asked)}
     if len(found) < len(wanted):
-        await session.execute(postgresql.insert(Balance).values(rows).on_conflict_do_nothing())
-        found = {balance.item_id: balance for balance in await session.scalars(select)}
+        await session.execute(_ADD_BALANCES, rows)
+        found = {balance.item_id: balance for balance in await session.scalars(_LOCK_BALANCES, asked)}
     return found
 
 
@@ -113,21 +144,15 @@ async def in_picking_order(
     `sellable_at`: only those that may be sold then.
     """
     wanted = set(item_ids)
-    select = (
-        sa.select(Batch)
-        .where(Batch.item_id.in_(wanted), Batch.site_id == site_id, Batch.on_hand > 0)
-        .order_by(Batch.expires_at, Batch.received_at, Batch.id)
-    )
-    if sellable_at is not None:
-        select = select.where(*_may_be_sold(sellable_at))
+    asked = {"at_site": site_id, "rows": list(wanted)}
+    if sellable_at is None:
+        rows = await session.scalars(_IN_PICKING_ORDER, asked)
+    else:
+        rows = await session.scalars(_IN_SELLING_ORDER, {**asked, "now": sellable_at})
     found: dict[UUID, list[Batch]] = {item_id: [] for item_id in wanted}
-    for batch in await session.scalars(select):
+    for batch in rows:
         found[batch.item_id].append(batch)
     return found
-
-
-def _may_be_sold(at: datetime) -> tuple["sa.ColumnElement[bool]", ...]:
-    return Batch.status == pb.BATCH_STATUS_AVAILABLE, Batch.expires_at > at
 
 
 async def batch(session: AsyncSession, *, item_id: UUID, site_id: UUID, batch_id: UUID) -> Batch | None:
@@ -146,7 +171,7 @@ async def lot(session: AsyncSession, *, item_id: UUID, site_id: UUID, name: str)
 
 async def batches_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Batch]:
     """Batches by their ids."""
-    return {batch.id: batch for batch in await session.scalars(sa.select(Batch).where(Batch.id.in_(list(ids))))}
+    return {batch.id: batch for batch in await session.scalars(_BATCHES, {"rows": list(ids)})}
 
 
 def batches(item_id: str, sites: Iterable[str]) -> "sa.Select[Any]":
@@ -239,8 +264,7 @@ async def end_alerts(session: AsyncSession, item_id: UUID, *, threshold: int) ->
 
 def menu(category: str = "") -> "sa.Select[Any]":
     """What is on the menu."""
-    select = sa.select(MenuItem).where(MenuItem.deleted_at.is_(None))
-    return select.where(MenuItem.category == category) if category else select
+    return _MENU.where(MenuItem.category == category) if category else _MENU
 
 
 async def menu_item(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem | None:
@@ -252,12 +276,12 @@ async def menu_item(session: AsyncSession, menu_item_id: str, *, lock: bool = Fa
 
 async def menu_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, MenuItem]:
     """Things that are sold, by their ids."""
-    return {row.id: row for row in await session.scalars(menu().where(MenuItem.id.in_(set(ids))))}
+    return {row.id: row for row in await session.scalars(_MENU_BY_ID, {"rows": list(set(ids))})}
 
 
 async def items_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Item]:
     """Items by their ids, retired ones too: one may have been retired since it was looked up."""
-    return {row.id: row for row in await session.scalars(sa.select(Item).where(Item.id.in_(set(ids))))}
+    return {row.id: row for row in await session.scalars(_ITEMS_BY_ID, {"rows": list(set(ids))})}
 
 
 async def keep_items(session: AsyncSession, ids: Iterable[UUID]) -> set[UUID]:
@@ -270,32 +294,24 @@ async def sellable_at(
     session: AsyncSession, site_id: UUID, item_ids: Iterable[UUID], *, at: datetime
 ) -> dict[UUID, int]:
     """How much of items may be promised at a site."""
-    select = (
-        sa.select(Batch.item_id, sa.cast(sa.func.sum(Batch.on_hand - Batch.reserved), sa.BigInteger).label("quantity"))
-        .where(Batch.item_id.in_(set(item_ids)), Batch.site_id == site_id, *_may_be_sold(at))
-        .group_by(Batch.item_id)
-    )
-    return {row.item_id: row.quantity for row in await session.execute(select)}
+    asked = {"rows": list(set(item_ids)), "at_site": site_id, "now": at}
+    return {row.item_id: row.quantity for row in await session.execute(_SELLABLE, asked)}
 
 
 async def begin_reservation(session: AsyncSession, row: dict[str, object]) -> bool:
     """Claim an order's reservation; whether nobody has."""
-    statement = postgresql.insert(Reservation).values(row).on_conflict_do_nothing().returning(sa.literal(1))
-    return (await session.execute(statement)).first() is not None
+    return (await session.execute(_BEGIN_RESERVATION, row)).first() is not None
 
 
 async def reservation(session: AsyncSession, order_id: str) -> Reservation | None:
     """An order's reservation, locked."""
-    select = sa.select(Reservation).where(Reservation.id == UUID(order_id)).with_for_update()
-    found: Reservation | None = await session.scalar(select)
+    found: Reservation | None = await session.scalar(_RESERVATION, {"row": UUID(order_id)})
     return found
 
 
 async def picks(session: AsyncSession, order_id: UUID) -> Sequence[Pick]:
     """What is held for an order."""
-    return (
-        await session.scalars(sa.select(Pick).where(Pick.order_id == order_id).order_by(Pick.item_id, Pick.batch_id))
-    ).all()
+    return (await session.scalars(_PICKS, {"row": order_id})).all()
 
 
 async def lapsed(session: AsyncSession, *, at: datetime, most: int) -> "Sequence[sa.Row[UUID, UUID]]":
