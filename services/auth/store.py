@@ -305,6 +305,12 @@ _COUNT_ATTEMPT = sa.text("""
 )
 
 
+_failures: Any = LoginFailures.__table__
+_forgiven = sa.update(_failures).where(_failures.c.key == sa.bindparam("of"))
+_FORGIVE_ALL = _forgiven.values(failures=0, blocked_until=sa.text("'-infinity'"))
+_FORGIVE_ONE = _forgiven.values(failures=sa.func.greatest(_failures.c.failures - 1, 0))
+
+
 async def count_attempt(
     session: AsyncSession, key: bytes, *, now: datetime, forgotten: datetime, free: int, delay_max_s: float
 ) -> bool:
@@ -324,11 +330,7 @@ async def blocked_until(session: AsyncSession, key: bytes) -> datetime | None:
 
 async def forgive(session: AsyncSession, key: bytes, *, all_of_them: bool) -> None:
     """Forget one counted attempt, or all of them."""
-    left = 0 if all_of_them else sa.func.greatest(LoginFailures.failures - 1, 0)
-    statement = sa.update(LoginFailures).where(LoginFailures.key == key).values(failures=left)
-    if all_of_them:
-        statement = statement.values(blocked_until=sa.text("'-infinity'"))
-    await session.execute(statement, execution_options={"synchronize_session": False})
+    await session.execute(_FORGIVE_ALL if all_of_them else _FORGIVE_ONE, {"of": key})
 
 
 async def forget_failures(session: AsyncSession, before: datetime) -> None:
