@@ -30,6 +30,7 @@ _HTTP: Final[Any] = annotations_pb2.http
 _POLICY: Final[Any] = policy_pb2.policy
 _FIELD_POLICY: Final[Any] = policy_pb2.field
 _RULES: Final[Any] = validate_pb2.field
+_ONEOF: Final[Any] = validate_pb2.oneof
 _NO_FIELD_POLICY: Final = policy_pb2.FieldPolicy()
 _NO_RULES: Final = validate_pb2.FieldRules()
 # What protoc accepts as a name. Converters are compiled from these names, so nothing else may come in.
@@ -85,6 +86,8 @@ class Contract:
     comments: Mapping[str, str] = field(repr=False)
     policies: Mapping[str, policy_pb2.FieldPolicy] = field(repr=False)
     rules: Mapping[str, validate_pb2.FieldRules] = field(repr=False)
+    # Full names of the oneofs of which one member must be given.
+    demanded: frozenset[str] = field(repr=False)
     methods: tuple[Method, ...] = ()
 
     @classmethod
@@ -99,7 +102,9 @@ class Contract:
             index = _Index()
             for file in files:
                 index.add(file)
-            contract = cls(service, _pool(files), index.comments, index.policies, index.rules)
+            contract = cls(
+                service, _pool(files), index.comments, index.policies, index.rules, frozenset(index.demanded)
+            )
             names = _own_services(files) if services is None else tuple(services)
             contract.methods = tuple(contract._methods(names, index.options))
         return contract
@@ -257,6 +262,7 @@ class _Index:
         self.options: dict[str, descriptor_pb2.MethodOptions] = {}
         self.policies: dict[str, policy_pb2.FieldPolicy] = {}
         self.rules: dict[str, validate_pb2.FieldRules] = {}
+        self.demanded: set[str] = set()
         self._spoken: dict[tuple[int, ...], str] = {}
 
     def add(self, file: descriptor_pb2.FileDescriptorProto) -> None:
@@ -287,6 +293,9 @@ class _Index:
                 self.policies[name] = each.options.Extensions[_FIELD_POLICY]
             if each.options.HasExtension(_RULES):
                 self.rules[name] = each.options.Extensions[_RULES]
+        self.demanded |= {
+            f"{full_name}.{each.name}" for each in message.oneof_decl if each.options.Extensions[_ONEOF].required
+        }
         for at, nested in enumerate(message.nested_type):
             self._message(f"{full_name}.", (*path, _NESTED, at), nested)
         for at, enum in enumerate(message.enum_type):

@@ -58,9 +58,10 @@ def of_message(
     taken: set[str] = set()
     around = (*above, message.full_name)
     for field in message.fields:
-        if field.name in without or not _is_shown(contract, field, use):
-            continue
         oneof = field.containing_oneof
+        is_demanded = oneof is not None and oneof.full_name in contract.demanded
+        if field.name in without or not (is_demanded or _is_shown(contract, field, use)):
+            continue
         if oneof is not None and len(oneof.fields) > 1:
             if oneof.name in taken:
                 continue

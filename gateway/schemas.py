@@ -109,9 +109,9 @@ class Schemas:
             schema["additionalProperties"] = False
         if use is Mode.PATCH:
             schema["minProperties"] = 1
-        exclusive = [[each.name for each in oneof.fields] for oneof in message.oneofs if len(oneof.fields) > 1]
-        if exclusive and isinstance(use, Mode):
-            schema["allOf"] = [each for names in exclusive for each in _one_at_most(names)]
+        chosen = list(_oneofs(contract, message, use)) if isinstance(use, Mode) else []
+        if chosen:
+            schema["allOf"] = chosen
         return schema
 
     def field(self, contract: Contract, field: FieldDescriptor, use: Use) -> Schema:
@@ -257,6 +257,16 @@ def _names(field: FieldDescriptor) -> Schema:
     signed = "-?" if (int_bounds(key) or (0, 0))[0] < 0 else ""
     # Nine digits fit into every integer; the few longer ones that fit too are not worth a longer pattern.
     return {"propertyNames": {"pattern": f"^(0|{signed}[1-9][0-9]{{0,8}})$"}}
+
+
+def _oneofs(contract: Contract, message: Descriptor, use: Use) -> Iterator[Schema]:
+    for oneof in message.oneofs:
+        names = [each.name for each in oneof.fields]
+        if len(names) > 1:
+            yield from _one_at_most(names)
+        if oneof.full_name in contract.demanded and use is not Mode.PATCH:
+            given: Schema = {"not": {"type": "null"}}
+            yield {"anyOf": [{"required": [name], "properties": {name: given}} for name in names]}
 
 
 def _one_at_most(names: list[str]) -> Iterator[Schema]:
