@@ -85,6 +85,7 @@ class Vault:
         self._generations: list[Generation] = []
         self._loaded_at = float("-inf")
         self._unknown = asyncio.Event()
+        self._first = asyncio.Event()
 
     def seal(self, plaintext: bytes, about: str) -> bytes:
         """A value bound to `about`, such as `totp/<user>`. Raises `Unavailable` while the keys cannot be looked at."""
@@ -128,6 +129,10 @@ class Vault:
         """Whether there is a key to seal with."""
         return bool(self._generations)
 
+    async def wait(self) -> None:
+        """Wait until there is one."""
+        await self._first.wait()
+
     async def run(self) -> None:
         """Follow the keys that other processes make."""
         while True:
@@ -153,6 +158,7 @@ class Vault:
                     self._primitives[row.generation] = await self._unwrap(session, row)
         self._generations = [_generation(row) for row in rows]
         self._loaded_at = began
+        self._first.set()
 
     async def read(self, session: AsyncSession) -> list[Generation]:
         """All generations as they stand in the database, newest first. Needs the platform's session."""

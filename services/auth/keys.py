@@ -120,6 +120,10 @@ class Keyring:
         """Whether there are keys to sign with."""
         return bool(self._keys)
 
+    async def wait(self) -> None:
+        """Wait until keys can be opened."""
+        await self._vault.wait()
+
     async def load(self, session: AsyncSession) -> None:
         """Read the keys, after making the first ones or the next ones when it is time. Needs the platform's session."""
         rows = await store.signing_keys(session)

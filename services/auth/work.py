@@ -41,6 +41,7 @@ class Work:
 
     async def start(self) -> None:
         """Load the keys and open the first operator's account, as soon as the database is there."""
+        await self._keyring.wait()
         while True:
             try:
                 await self.load_keys()
