@@ -113,6 +113,7 @@ class Verifier:
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
         self._verified: OrderedDict[bytes, Principal] = OrderedDict()
         self._claims = jwt.JWTClaimsRegistry(
             iss={"essential": True, "value": ISSUER},
@@ -137,6 +138,10 @@ class Verifier:
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
         return principal
+
+    def on_dropped(self, listener: Callable[[], None]) -> None:
+        """Tell `listener` whenever a key that verified passes does so no more."""
+        self._listeners.append(listener)
 
     async def ready(self) -> bool:
         """Whether the keys could be fetched at least once."""
@@ -189,6 +194,8 @@ class Verifier:
             if known is not None and not kept.issuperset(key.kid for key in known.keys):
                 # What a dropped key signed is verified again, and refused.
                 self._verified.clear()
+                for listener in self._listeners:
+                    listener()
 
 
 def _keys_of_passes(document: Any) -> KeySet:

@@ -135,6 +135,8 @@ class Passes:
     def __init__(self, auth: Auth, verifier: Verifier) -> None:
         self._auth = auth
         self._verifier = verifier
+        # What a dropped key signed is good nowhere any more.
+        verifier.on_dropped(self.forget)
         self._passes: OrderedDict[bytes, Pass] = OrderedDict()
         self._by_mark: dict[str, set[bytes]] = {}
         self._exchanges: dict[bytes, asyncio.Task[Pass]] = {}
@@ -182,6 +184,11 @@ class Passes:
             return
         revocation = read(tenant, orjson.loads(payload).get("data") or {})
         self.revoke(revocation)
+
+    def forget(self) -> None:
+        """Drop every pass: each is asked for anew when it is needed."""
+        for key in tuple(self._passes):
+            self._drop(key)
 
     def revoke(self, revocation: Revocation) -> None:
         """Drop passes, those included that are being asked for at this moment."""

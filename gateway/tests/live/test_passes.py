@@ -5,7 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from joserfc.jwk import KeySet, OKPKey
 
+from chassis import identity
 from chassis.testing import Tenant
 from gateway.errors import Problem
 from gateway.passes import Asked
@@ -105,6 +107,17 @@ class TestRevocation:
         await house.publish("auth.TokenRevoked", {"token_id": kiosk.id, "site_id": "s1"})
 
         await _until(lambda: house.gateway.passes.find(asked) is None)
+
+    async def test_passes_go_with_the_keys_that_signed_them(self, house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(identity, "REFETCH_EVERY_S", 0.0)
+        asked = _asked(house)
+        await house.gateway.passes.get(asked)
+        dropped = OKPKey.generate_key("Ed25519", parameters={"kid": "dropped"}, auto_kid=False)
+        house.gateway.passes._verifier._keys = KeySet([dropped])
+
+        await house.gateway.passes.get(_asked(house))
+
+        assert house.gateway.passes.find(asked) is None
 
     async def test_a_changed_role_is_asked_for_again(self, house: Any) -> None:
         principal = house.tenant.user()
