@@ -2,7 +2,8 @@
 
 What changed is read from the session: the before and after of every row that was added, changed or deleted through the
 ORM. A heart that changes rows with statements of its own tells it with `changed`. A column with
-`info={"sensitive": True}` is masked.
+`info={"sensitive": True}` is masked, one with `info={"untold": True}` left out: whether it has a value is nobody's
+business.
 """
 
 from collections.abc import Mapping
@@ -148,7 +149,7 @@ def _columns(row: object) -> dict[str, object]:
     return {
         key: MASK if column.info.get("sensitive") else getattr(row, key)
         for key, column in told
-        if key not in _NOT_TOLD and getattr(row, key) is not None
+        if key not in _NOT_TOLD and not column.info.get("untold") and getattr(row, key) is not None
     }
 
 
@@ -158,9 +159,10 @@ def _difference(row: object) -> tuple[dict[str, object], dict[str, object]]:
     state: Any = sa.inspect(row)
     for attribute in state.mapper.column_attrs:
         history = state.attrs[attribute.key].history
-        if attribute.key in _NOT_TOLD or not history.has_changes():
+        info = attribute.columns[0].info
+        if attribute.key in _NOT_TOLD or info.get("untold") or not history.has_changes():
             continue
-        masked = bool(attribute.columns[0].info.get("sensitive"))
+        masked = bool(info.get("sensitive"))
         before[attribute.key] = MASK if masked else next(iter(history.deleted), None)
         after[attribute.key] = MASK if masked else next(iter(history.added), None)
     return before, after
