@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -114,6 +116,24 @@ async def by_generation(admin: asyncpg.Connection) -> dict[int, int]:
     """How many letters each generation has sealed."""
     rows = await admin.fetch("SELECT substr(body, 1, 4) AS generation, count(*) FROM letters GROUP BY 1 ORDER BY 1")
     return {int.from_bytes(row["generation"], "big"): row["count"] for row in rows}
+
+
+async def sweep_as_a_process(url: str) -> None:
+    """What a process does that is killed in the middle of it."""
+    resealing.BATCH = 5
+    database = Database("vault", url)
+    vault = Vault(database, master=SecretStr(MASTER), previous=SecretStr(""))
+    await vault.load()
+    with clock.shifted(resealing.SETTLED):
+        await Sweep(database, vault, Base).run()
+
+
+_PROCESS = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+import test_encryption
+asyncio.run(test_encryption.sweep_as_a_process(sys.argv[2]))
+"""
 
 
 class TestSealing:
@@ -317,6 +337,29 @@ class TestSweep:
 
         assert 50 <= interrupted[2] < 200
         assert await by_generation(admin) == {2: 200}
+
+    async def test_killed_it_has_lost_nothing(
+        self, start: Start, admin: asyncpg.Connection, databases: Databases
+    ) -> None:
+        process = await start()
+        await write(process, Tenant(), 1000)
+        await rotated(process, at_once=True)
+        told = [sys.executable, "-c", _PROCESS, str(Path(__file__).parent), await databases.url("vault")]
+        sweeping = await asyncio.create_subprocess_exec(*told)
+        while (await by_generation(admin)).get(2, 0) < 50:
+            assert sweeping.returncode is None
+            await asyncio.sleep(0)
+
+        sweeping.kill()
+        await sweeping.wait()
+        killed = await by_generation(admin)
+        with clock.shifted(resealing.SETTLED):
+            await process.sweep.run()
+
+        assert 50 <= killed[2] < 1000
+        assert await by_generation(admin) == {2: 1000}
+        rows = await admin.fetch("SELECT * FROM letters")
+        assert {process.vault.open(row["body"], f"letters/{row['tenant_id']}/{row['id']}") for row in rows} == {SEED}
 
     async def test_writers_and_other_sweeps_lose_nothing(
         self, start: Start, admin: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
