@@ -2,12 +2,15 @@
 
 from chassis.service import Service
 from chassis.settings import ServiceSettings
-from services.tenants.rpc import TenantsRpc
+from services.tenants.rpc.sites import SitesRpc
+from services.tenants.rpc.tenants import TenantsRpc
 
 
 def build(service: Service) -> None:
     """Put the parts together."""
-    service.serve(TenantsRpc(service.pager()))
+    pager = service.pager()
+    service.serve(TenantsRpc(pager))
+    service.serve(SitesRpc(pager))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.tenants.v1 import sites_pb2 as sites_pb
 from switchyard.tenants.v1 import tenants_pb2 as pb
 from uuid_utils.compat import uuid7
 
@@ -30,7 +31,7 @@ async def get_tenant(session: AsyncSession, tenant_id: str, *, lock: bool = Fals
     return _found(await store.tenant(session, tenant_id, lock=lock))
 
 
-async def create_site(session: AsyncSession, told: pb.Site) -> Site:
+async def create_site(session: AsyncSession, told: sites_pb.Site) -> Site:
     """Create a site. Raises `AlreadyExists` when the name is taken, `Invalid` for an unknown time zone."""
     principal = call.current().principal
     if principal.sites:
@@ -47,7 +48,7 @@ async def get_site(session: AsyncSession, site_id: str, *, lock: bool = False) -
     return _found(await store.site(session, call.current().principal, site_id, lock=lock))
 
 
-async def create_station(session: AsyncSession, site_id: str, told: pb.Station) -> Station:
+async def create_station(session: AsyncSession, site_id: str, told: sites_pb.Station) -> Station:
     """Create a station in a site. Raises `NotFound` for the site, `AlreadyExists` when the name is taken."""
     site = await get_site(session, site_id, lock=True)
     row = Station(tenant_id=site.tenant_id, id=uuid7(), site_id=site.id, name=told.name, kind=told.kind, version=1)

@@ -2,7 +2,6 @@ import datetime
 
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
-from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from switchyard.options.v1 import policy_pb2 as _policy_pb2
@@ -15,21 +14,27 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class StationKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class TenantStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    STATION_KIND_UNSPECIFIED: _ClassVar[StationKind]
-    STATION_KIND_BAR: _ClassVar[StationKind]
-    STATION_KIND_TILL: _ClassVar[StationKind]
-    STATION_KIND_KIOSK: _ClassVar[StationKind]
-    STATION_KIND_KITCHEN: _ClassVar[StationKind]
-STATION_KIND_UNSPECIFIED: StationKind
-STATION_KIND_BAR: StationKind
-STATION_KIND_TILL: StationKind
-STATION_KIND_KIOSK: StationKind
-STATION_KIND_KITCHEN: StationKind
+    TENANT_STATUS_UNSPECIFIED: _ClassVar[TenantStatus]
+    TENANT_STATUS_ACTIVE: _ClassVar[TenantStatus]
+    TENANT_STATUS_SUSPENDED: _ClassVar[TenantStatus]
+TENANT_STATUS_UNSPECIFIED: TenantStatus
+TENANT_STATUS_ACTIVE: TenantStatus
+TENANT_STATUS_SUSPENDED: TenantStatus
+
+class Limits(_message.Message):
+    __slots__ = ("sites_max", "stations_max", "users_max")
+    SITES_MAX_FIELD_NUMBER: _ClassVar[int]
+    STATIONS_MAX_FIELD_NUMBER: _ClassVar[int]
+    USERS_MAX_FIELD_NUMBER: _ClassVar[int]
+    sites_max: int
+    stations_max: int
+    users_max: int
+    def __init__(self, sites_max: _Optional[int] = ..., stations_max: _Optional[int] = ..., users_max: _Optional[int] = ...) -> None: ...
 
 class Tenant(_message.Message):
-    __slots__ = ("id", "name", "slug", "currency", "version", "created_at", "updated_at")
+    __slots__ = ("id", "name", "slug", "currency", "version", "created_at", "updated_at", "status", "suspend_reason", "limits")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SLUG_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +42,9 @@ class Tenant(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SUSPEND_REASON_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     slug: str
@@ -44,19 +52,24 @@ class Tenant(_message.Message):
     version: int
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., slug: _Optional[str] = ..., currency: _Optional[str] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    status: TenantStatus
+    suspend_reason: str
+    limits: Limits
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., slug: _Optional[str] = ..., currency: _Optional[str] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[TenantStatus, str]] = ..., suspend_reason: _Optional[str] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
 
 class ListTenantsRequest(_message.Message):
-    __slots__ = ("page_size", "cursor", "order_by", "q")
+    __slots__ = ("page_size", "cursor", "order_by", "q", "status")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     Q_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     cursor: str
     order_by: str
     q: str
-    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., q: _Optional[str] = ...) -> None: ...
+    status: TenantStatus
+    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., q: _Optional[str] = ..., status: _Optional[_Union[TenantStatus, str]] = ...) -> None: ...
 
 class ListTenantsResponse(_message.Message):
     __slots__ = ("tenants", "next_cursor")
@@ -88,136 +101,67 @@ class UpdateTenantRequest(_message.Message):
     update_mask: _field_mask_pb2.FieldMask
     def __init__(self, id: _Optional[str] = ..., tenant: _Optional[_Union[Tenant, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
-class Site(_message.Message):
-    __slots__ = ("id", "name", "time_zone", "address", "version", "created_at", "updated_at")
+class SuspendTenantRequest(_message.Message):
+    __slots__ = ("id", "reason")
     ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ResumeTenantRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class GetTenantConfigRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Branding(_message.Message):
+    __slots__ = ("name", "primary_color", "logo_url")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_COLOR_FIELD_NUMBER: _ClassVar[int]
+    LOGO_URL_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    primary_color: str
+    logo_url: str
+    def __init__(self, name: _Optional[str] = ..., primary_color: _Optional[str] = ..., logo_url: _Optional[str] = ...) -> None: ...
+
+class TenantConfig(_message.Message):
+    __slots__ = ("tenant_id", "branding", "features", "limits", "locale", "currency", "time_zone", "version", "updated_at")
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bool
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bool] = ...) -> None: ...
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    BRANDING_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
-    ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    name: str
+    tenant_id: str
+    branding: Branding
+    features: _containers.ScalarMap[str, bool]
+    limits: Limits
+    locale: str
+    currency: str
     time_zone: str
-    address: str
     version: int
-    created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., time_zone: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, tenant_id: _Optional[str] = ..., branding: _Optional[_Union[Branding, _Mapping]] = ..., features: _Optional[_Mapping[str, bool]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., locale: _Optional[str] = ..., currency: _Optional[str] = ..., time_zone: _Optional[str] = ..., version: _Optional[int] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
-class ListSitesRequest(_message.Message):
-    __slots__ = ("page_size", "cursor", "order_by", "q")
-    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
-    Q_FIELD_NUMBER: _ClassVar[int]
-    page_size: int
-    cursor: str
-    order_by: str
-    q: str
-    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., q: _Optional[str] = ...) -> None: ...
-
-class ListSitesResponse(_message.Message):
-    __slots__ = ("sites", "next_cursor")
-    SITES_FIELD_NUMBER: _ClassVar[int]
-    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
-    sites: _containers.RepeatedCompositeFieldContainer[Site]
-    next_cursor: str
-    def __init__(self, sites: _Optional[_Iterable[_Union[Site, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
-
-class CreateSiteRequest(_message.Message):
-    __slots__ = ("site",)
-    SITE_FIELD_NUMBER: _ClassVar[int]
-    site: Site
-    def __init__(self, site: _Optional[_Union[Site, _Mapping]] = ...) -> None: ...
-
-class GetSiteRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
-
-class UpdateSiteRequest(_message.Message):
-    __slots__ = ("id", "site", "update_mask")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    SITE_FIELD_NUMBER: _ClassVar[int]
+class UpdateTenantConfigRequest(_message.Message):
+    __slots__ = ("config", "update_mask")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    site: Site
+    config: TenantConfig
     update_mask: _field_mask_pb2.FieldMask
-    def __init__(self, id: _Optional[str] = ..., site: _Optional[_Union[Site, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
-
-class DeleteSiteRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
-
-class Station(_message.Message):
-    __slots__ = ("id", "site_id", "name", "kind", "version", "created_at", "updated_at")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    KIND_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    site_id: str
-    name: str
-    kind: StationKind
-    version: int
-    created_at: _timestamp_pb2.Timestamp
-    updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[StationKind, str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class ListStationsRequest(_message.Message):
-    __slots__ = ("site_id", "page_size", "cursor", "order_by")
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
-    site_id: str
-    page_size: int
-    cursor: str
-    order_by: str
-    def __init__(self, site_id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
-
-class ListStationsResponse(_message.Message):
-    __slots__ = ("stations", "next_cursor")
-    STATIONS_FIELD_NUMBER: _ClassVar[int]
-    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
-    stations: _containers.RepeatedCompositeFieldContainer[Station]
-    next_cursor: str
-    def __init__(self, stations: _Optional[_Iterable[_Union[Station, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
-
-class CreateStationRequest(_message.Message):
-    __slots__ = ("site_id", "station")
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    STATION_FIELD_NUMBER: _ClassVar[int]
-    site_id: str
-    station: Station
-    def __init__(self, site_id: _Optional[str] = ..., station: _Optional[_Union[Station, _Mapping]] = ...) -> None: ...
-
-class GetStationRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
-
-class UpdateStationRequest(_message.Message):
-    __slots__ = ("id", "station", "update_mask")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    STATION_FIELD_NUMBER: _ClassVar[int]
-    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    station: Station
-    update_mask: _field_mask_pb2.FieldMask
-    def __init__(self, id: _Optional[str] = ..., station: _Optional[_Union[Station, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
-
-class DeleteStationRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    def __init__(self, config: _Optional[_Union[TenantConfig, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...

@@ -3,7 +3,6 @@
 import grpc
 import warnings
 
-from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from switchyard.tenants.v1 import tenants_pb2 as switchyard_dot_tenants_dot_v1_dot_tenants__pb2
 
 GRPC_GENERATED_VERSION = '1.85.0'
@@ -27,7 +26,7 @@ if _version_not_supported:
 
 
 class TenantsServiceStub:
-    """Tenants, sites and stations.
+    """Tenants, for the platform's operators, and the current tenant's own configuration.
     """
 
     def __init__(self, channel):
@@ -56,60 +55,30 @@ class TenantsServiceStub:
                 request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateTenantRequest.SerializeToString,
                 response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.FromString,
                 _registered_method=True)
-        self.ListSites = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/ListSites',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesResponse.FromString,
+        self.SuspendTenant = channel.unary_unary(
+                '/switchyard.tenants.v1.TenantsService/SuspendTenant',
+                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.SuspendTenantRequest.SerializeToString,
+                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.FromString,
                 _registered_method=True)
-        self.CreateSite = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/CreateSite',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateSiteRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
+        self.ResumeTenant = channel.unary_unary(
+                '/switchyard.tenants.v1.TenantsService/ResumeTenant',
+                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ResumeTenantRequest.SerializeToString,
+                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.FromString,
                 _registered_method=True)
-        self.GetSite = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/GetSite',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetSiteRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
+        self.GetTenantConfig = channel.unary_unary(
+                '/switchyard.tenants.v1.TenantsService/GetTenantConfig',
+                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetTenantConfigRequest.SerializeToString,
+                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.FromString,
                 _registered_method=True)
-        self.UpdateSite = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/UpdateSite',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateSiteRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
-                _registered_method=True)
-        self.DeleteSite = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/DeleteSite',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteSiteRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
-                _registered_method=True)
-        self.ListStations = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/ListStations',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsResponse.FromString,
-                _registered_method=True)
-        self.CreateStation = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/CreateStation',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateStationRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-                _registered_method=True)
-        self.GetStation = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/GetStation',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetStationRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-                _registered_method=True)
-        self.UpdateStation = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/UpdateStation',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateStationRequest.SerializeToString,
-                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-                _registered_method=True)
-        self.DeleteStation = channel.unary_unary(
-                '/switchyard.tenants.v1.TenantsService/DeleteStation',
-                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteStationRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+        self.UpdateTenantConfig = channel.unary_unary(
+                '/switchyard.tenants.v1.TenantsService/UpdateTenantConfig',
+                request_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateTenantConfigRequest.SerializeToString,
+                response_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.FromString,
                 _registered_method=True)
 
 
 class TenantsServiceServicer:
-    """Tenants, sites and stations.
+    """Tenants, for the platform's operators, and the current tenant's own configuration.
     """
 
     def ListTenants(self, request, context):
@@ -120,7 +89,7 @@ class TenantsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateTenant(self, request, context):
-        """Create a tenant.
+        """Create a tenant. It is active at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,77 +103,36 @@ class TenantsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateTenant(self, request, context):
-        """Change a tenant's name.
+        """Change a tenant's name, currency or limits. A limit below what the tenant has already takes nothing away: it only
+        lets nothing be added.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListSites(self, request, context):
-        """List the sites of the tenant that the caller may see.
+    def SuspendTenant(self, request, context):
+        """Suspend an active tenant: within a second nobody can act in it any more. Its data stays. A suspended tenant is 409.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CreateSite(self, request, context):
-        """Create a site.
+    def ResumeTenant(self, request, context):
+        """Let a suspended tenant work again. An active tenant is 409.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetSite(self, request, context):
-        """Read one site.
+    def GetTenantConfig(self, request, context):
+        """Read how the current tenant is set up: branding, features, limits, locale, currency, time zone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def UpdateSite(self, request, context):
-        """Change a site.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DeleteSite(self, request, context):
-        """Close a site. It is kept for the history and no longer listed.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListStations(self, request, context):
-        """List the stations of a site.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def CreateStation(self, request, context):
-        """Create a station in a site.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetStation(self, request, context):
-        """Read one station.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def UpdateStation(self, request, context):
-        """Change a station.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DeleteStation(self, request, context):
-        """Remove a station. It is kept for the history and no longer listed.
+    def UpdateTenantConfig(self, request, context):
+        """Change how the current tenant is set up. What concerns the whole tenant is not for somebody limited to sites.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,55 +161,25 @@ def add_TenantsServiceServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateTenantRequest.FromString,
                     response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.SerializeToString,
             ),
-            'ListSites': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListSites,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesResponse.SerializeToString,
+            'SuspendTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendTenant,
+                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.SuspendTenantRequest.FromString,
+                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.SerializeToString,
             ),
-            'CreateSite': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateSite,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateSiteRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.SerializeToString,
+            'ResumeTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeTenant,
+                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ResumeTenantRequest.FromString,
+                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.SerializeToString,
             ),
-            'GetSite': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetSite,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetSiteRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.SerializeToString,
+            'GetTenantConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTenantConfig,
+                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetTenantConfigRequest.FromString,
+                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.SerializeToString,
             ),
-            'UpdateSite': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateSite,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateSiteRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.SerializeToString,
-            ),
-            'DeleteSite': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteSite,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteSiteRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
-            ),
-            'ListStations': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListStations,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsResponse.SerializeToString,
-            ),
-            'CreateStation': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateStation,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateStationRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.SerializeToString,
-            ),
-            'GetStation': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetStation,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetStationRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.SerializeToString,
-            ),
-            'UpdateStation': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateStation,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateStationRequest.FromString,
-                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.SerializeToString,
-            ),
-            'DeleteStation': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteStation,
-                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteStationRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            'UpdateTenantConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTenantConfig,
+                    request_deserializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateTenantConfigRequest.FromString,
+                    response_serializer=switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -292,7 +190,7 @@ def add_TenantsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TenantsService:
-    """Tenants, sites and stations.
+    """Tenants, for the platform's operators, and the current tenant's own configuration.
     """
 
     @staticmethod
@@ -404,7 +302,7 @@ class TenantsService:
             _registered_method=True)
 
     @staticmethod
-    def ListSites(request,
+    def SuspendTenant(request,
             target,
             options=(),
             channel_credentials=None,
@@ -417,9 +315,9 @@ class TenantsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.tenants.v1.TenantsService/ListSites',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListSitesResponse.FromString,
+            '/switchyard.tenants.v1.TenantsService/SuspendTenant',
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.SuspendTenantRequest.SerializeToString,
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.FromString,
             options,
             channel_credentials,
             insecure,
@@ -431,7 +329,7 @@ class TenantsService:
             _registered_method=True)
 
     @staticmethod
-    def CreateSite(request,
+    def ResumeTenant(request,
             target,
             options=(),
             channel_credentials=None,
@@ -444,9 +342,9 @@ class TenantsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.tenants.v1.TenantsService/CreateSite',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateSiteRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
+            '/switchyard.tenants.v1.TenantsService/ResumeTenant',
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ResumeTenantRequest.SerializeToString,
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Tenant.FromString,
             options,
             channel_credentials,
             insecure,
@@ -458,7 +356,7 @@ class TenantsService:
             _registered_method=True)
 
     @staticmethod
-    def GetSite(request,
+    def GetTenantConfig(request,
             target,
             options=(),
             channel_credentials=None,
@@ -471,9 +369,9 @@ class TenantsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.tenants.v1.TenantsService/GetSite',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetSiteRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
+            '/switchyard.tenants.v1.TenantsService/GetTenantConfig',
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetTenantConfigRequest.SerializeToString,
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.FromString,
             options,
             channel_credentials,
             insecure,
@@ -485,7 +383,7 @@ class TenantsService:
             _registered_method=True)
 
     @staticmethod
-    def UpdateSite(request,
+    def UpdateTenantConfig(request,
             target,
             options=(),
             channel_credentials=None,
@@ -498,171 +396,9 @@ class TenantsService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/switchyard.tenants.v1.TenantsService/UpdateSite',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateSiteRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Site.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteSite(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/DeleteSite',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteSiteRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListStations(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/ListStations',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.ListStationsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CreateStation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/CreateStation',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.CreateStationRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetStation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/GetStation',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.GetStationRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def UpdateStation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/UpdateStation',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateStationRequest.SerializeToString,
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.Station.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteStation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.tenants.v1.TenantsService/DeleteStation',
-            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.DeleteStationRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            '/switchyard.tenants.v1.TenantsService/UpdateTenantConfig',
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.UpdateTenantConfigRequest.SerializeToString,
+            switchyard_dot_tenants_dot_v1_dot_tenants__pb2.TenantConfig.FromString,
             options,
             channel_credentials,
             insecure,

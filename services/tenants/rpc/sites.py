@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.tenants.v1 import tenants_pb2 as pb
+from switchyard.tenants.v1 import sites_pb2 as pb
 
 from chassis import call
 from chassis.paging import Pager
@@ -12,36 +12,16 @@ from chassis.rpc import server
 from services.tenants import store, tenants
 from services.tenants.models import Changing, Site, Station, Tenant
 
-M = TypeVar("M", pb.Tenant, pb.Site, pb.Station)
+M = TypeVar("M", pb.Site, pb.Station)
 
 
-class TenantsRpc:
+class SitesRpc:
     """Serves the contract."""
 
-    service = pb.DESCRIPTOR.services_by_name["TenantsService"]
+    service = pb.DESCRIPTOR.services_by_name["SitesService"]
 
     def __init__(self, pager: Pager) -> None:
         self._pager = pager
-
-    @server.transactional
-    async def ListTenants(self, request: pb.ListTenantsRequest, session: AsyncSession) -> pb.ListTenantsResponse:
-        page = self._pager.page(request, _columns(Tenant), default="name")
-        rows, cursor = page.cut((await session.scalars(page.apply(store.tenants(request.q)))).all())
-        return pb.ListTenantsResponse(tenants=[_tenant(row) for row in rows], next_cursor=cursor)
-
-    @server.transactional
-    async def CreateTenant(self, request: pb.CreateTenantRequest, session: AsyncSession) -> pb.Tenant:
-        return _tenant(await tenants.create_tenant(session, request.tenant))
-
-    @server.transactional
-    async def GetTenant(self, request: pb.GetTenantRequest, session: AsyncSession) -> pb.Tenant:
-        return _tenant(await tenants.get_tenant(session, request.id))
-
-    @server.transactional
-    async def UpdateTenant(self, request: pb.UpdateTenantRequest, session: AsyncSession) -> pb.Tenant:
-        row = await tenants.get_tenant(session, request.id, lock=True)
-        await tenants.change(session, row, request.tenant, request.update_mask.paths)
-        return _tenant(row)
 
     @server.transactional
     async def ListSites(self, request: pb.ListSitesRequest, session: AsyncSession) -> pb.ListSitesResponse:
@@ -99,10 +79,6 @@ class TenantsRpc:
 
 def _columns(model: type[Tenant | Site | Station]) -> dict[str, object]:
     return {"id": model.id, "name": model.name, "created_at": model.created_at}
-
-
-def _tenant(row: Tenant) -> pb.Tenant:
-    return _dated(pb.Tenant(id=str(row.id), name=row.name, slug=row.slug, currency=row.currency), row)
 
 
 def _site(row: Site) -> pb.Site:

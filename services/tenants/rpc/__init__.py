@@ -1,0 +1,1 @@
+"""The edges of tenants: one module a gRPC service."""
