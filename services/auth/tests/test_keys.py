@@ -315,3 +315,17 @@ class TestSweep:
         under = {row["sealed"][:4] for row in await admin.fetch("SELECT sealed FROM signing_keys")}
         assert under == {number.to_bytes(4, "big")}
         assert (await loaded(auth)).signing.kid
+
+    async def test_every_sealed_column_can_be_sealed_anew(self, auth: Auth, admin: asyncpg.Connection) -> None:
+        """It says what its values are about, and its migration lets them be replaced."""
+        columns = resealing.columns(Base)
+        sealed = [each for table in Base.metadata.sorted_tables for each in table.columns if each.name == "sealed"]
+
+        assert {str(each) for each in sealed} <= {str(each.column) for each in columns}
+        async with admin.transaction():
+            await admin.execute("SET LOCAL ROLE switchyard_auth_relay")
+            for each in columns:
+                keys_of = ", ".join(each.table.primary_key.columns.keys())
+                name = each.column.name
+                await admin.fetch(f"SELECT {keys_of}, {name} FROM {each.table.name} LIMIT 1")
+                await admin.execute(f"UPDATE {each.table.name} SET {name} = {name} WHERE false")
