@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -10,6 +11,7 @@ from typing import TypeVar
 import argon2
 
 from chassis import errors
+from services.auth import breached
 
 T = TypeVar("T")
 
@@ -20,35 +22,31 @@ THREADS = 2
 WAITING_MAX = 64
 # A word of the account's that is shorter than this may stand in a password by chance.
 _OWN_WORD_MIN = 4
-# The long ones among the most common passwords, as letters alone: digits and signs around them add nothing.
-_COMMON_WORDS = """
-password passwordpassword passw mypassword thepassword iloveyou iloveyouforever qwertyuiop qwertyuiopasdfghjkl
-qwertyuiopasdfghjklzxcvbnm qwerty qwertyqwerty qwertyasdfgh asdfghjkl zxcvbnm asdfghjklzxcvbnm administrator admin
-adminadmin welcome welcomewelcome letmein letmeinplease changeme changemeplease unbelievable sunshine princess
-football baseball superman batman trustno dragon monkey master abc abcd abcdef abcdefgh abcdefghijkl abcabc
-starwars whatever secret secretsecret default user test testtest testtesttest guest login summer winter spring
-"""
-_COMMON = frozenset(_COMMON_WORDS.split())
+_OURS = "switchyard"
+# Few different characters are in every list.
+_DIFFERENT_MIN = 5
 
 
 def weaknesses(password: str, own: Iterable[str]) -> list[str]:
-    """Why a password cannot be used; `own` are texts about the account. Empty: it can."""
+    """Why a password cannot be used; `own` are texts about the account. Empty: it can.
+
+    Its length counts, and that nobody would guess it; the kinds of its characters do not (NIST SP 800-63B).
+    """
     found = []
-    if len(password) < LENGTH_MIN:
+    if len(normalised(password)) < LENGTH_MIN:
         found.append(f"must have at least {LENGTH_MIN} characters")
-    lowered = password.lower()
-    letters = re.sub(r"[^a-z]", "", lowered)
-    if (letters in _COMMON and 2 * len(letters) >= len(password)) or _is_dull(lowered):
+    text = breached.folded(password)
+    if len(set(text)) < _DIFFERENT_MIN or text.isdigit() or breached.known(password):
         found.append("is among the most common passwords")
-    words = {word for text in own for word in re.split(r"[^\w]+", text.lower()) if len(word) >= _OWN_WORD_MIN}
-    if any(word in lowered for word in words):
+    words = {word for each in (*own, _OURS) for word in re.split(r"\W+", breached.folded(each))}
+    if any(word in text for word in words if len(word) >= _OWN_WORD_MIN):
         found.append("must not contain the name or the e-mail address")
     return found
 
 
-def _is_dull(password: str) -> bool:
-    # Few different characters, or nothing but digits, are in every list.
-    return len(set(password)) < 5 or password.isdigit()  # noqa: PLR2004
+def normalised(password: str) -> str:
+    """A password as it is hashed: the same, whichever keyboard typed it."""
+    return unicodedata.normalize("NFKC", password)
 
 
 class Hasher:
@@ -63,7 +61,7 @@ class Hasher:
 
     async def hash(self, password: str) -> str:
         """The hash to keep."""
-        return await self._run(lambda: self._argon2.hash(password))
+        return await self._run(lambda: self._argon2.hash(normalised(password)))
 
     async def matches(self, password: str, hashed: str | None) -> bool:
         """Whether the password is the account's; as slow, and false, for no account at all."""
@@ -71,7 +69,7 @@ class Hasher:
 
     def _verify(self, password: str, hashed: str) -> bool:
         try:
-            return self._argon2.verify(hashed, password)
+            return self._argon2.verify(hashed, normalised(password))
         except argon2.exceptions.VerifyMismatchError:
             return False
 
