@@ -33,6 +33,14 @@ EXTERNAL = {
     "valkey": "SWITCHYARD_VALKEY_URL",
 }
 
+# Names of variables, or their beginnings, that are meant for one process.
+PRIVATE = (
+    "SWITCHYARD_SERVICE_ROOT_SECRET",
+    "SWITCHYARD_AUTH_MASTER_KEY",
+    "SWITCHYARD_DATABASE_PASSWORD_",
+    "SWITCHYARD_MAIL_URL",
+)
+
 
 def http_port() -> int:
     """The gateway's port: `SWITCHYARD_HTTP_PORT`, or 8000. Raises ValueError when it is no number."""
@@ -98,12 +106,14 @@ def _environment(name: str, layout: Layout, backends: Backends, run_dir: RunDir)
             "SWITCHYARD_AUTH_MASTER_KEY": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY")
             or run_dir.secret("auth_master_key"),
             "SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS", ""),
+            "SWITCHYARD_PUBLIC_URL": os.environ.get("SWITCHYARD_PUBLIC_URL") or layout.url,
+            "SWITCHYARD_MAIL_URL": os.environ.get("SWITCHYARD_MAIL_URL") or run_dir.mail_dir.as_uri(),
             "SWITCHYARD_BOOTSTRAP_OPERATOR_EMAIL": OPERATOR_EMAIL,
             "SWITCHYARD_BOOTSTRAP_OPERATOR_PASSWORD": run_dir.secret("operator_password", kind="password"),
         }
     # What only one process may know is not handed to the others, even when our own environment holds it.
-    private = ("SWITCHYARD_SERVICE_ROOT_SECRET", "SWITCHYARD_AUTH_MASTER_KEY", "SWITCHYARD_DATABASE_PASSWORD_")
-    passed = {key: value for key, value in os.environ.items() if not key.startswith((*private, EXTERNAL["postgres"]))}
+    private = (*PRIVATE, EXTERNAL["postgres"])
+    passed = {key: value for key, value in os.environ.items() if not key.startswith(private)}
     return passed | own
 
 

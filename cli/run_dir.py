@@ -27,6 +27,7 @@ class RunDir:
         self.demo_file = self.path / "demo.json"
         self.servers_dir = self.path / "servers"
         self.logs_dir = self.path / "logs"
+        self.mail_dir = self.path / "mail"
         self._secrets_file = self.path / "secrets.json"
 
     @classmethod

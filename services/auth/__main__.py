@@ -2,8 +2,9 @@
 
 from chassis import resealing
 from chassis.service import Service
-from services.auth import passwords, tokens, work
+from services.auth import passwords, post, tokens, work
 from services.auth.keys import RELOAD_S, Keyring
+from services.auth.letters import Letters
 from services.auth.models import Base
 from services.auth.rpc.access import AccessRpc
 from services.auth.rpc.auth import AuthRpc
@@ -19,6 +20,7 @@ def build(service: Service) -> None:
     master, previous = settings.auth_master_key, settings.auth_master_key_previous
     vault = resealing.vault(service, Base, master=master, previous=previous)
     keyring = Keyring(vault)
+    letters = Letters(vault)
     hasher = passwords.Hasher(memory_kib=settings.argon2_memory_kib, time_cost=settings.argon2_time_cost)
     uses = tokens.Uses()
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
@@ -31,6 +33,7 @@ def build(service: Service) -> None:
     service.background(own.start())
     service.every(RELOAD_S, own.load_keys)
     service.every(work.USES_EVERY_S, own.write_uses)
+    service.every(post.EVERY_S, post.Post(service.database, letters, settings).send)
     service.every(work.FORGET_EVERY_S, own.forget)
 
 

@@ -28,6 +28,7 @@ KINDS = (INVITATION, MEMBERSHIP_CONSENT, PASSWORD_RESET, PASSWORD_CHANGED, FACTO
 LEASE = timedelta(minutes=2)
 RETRY_FIRST = timedelta(seconds=5)
 RETRY_MAX = timedelta(hours=1)
+GIVEN_UP_AFTER = timedelta(days=1)
 
 
 class Letter(NamedTuple):

@@ -1,4 +1,4 @@
-"""What only auth is told: the secrets everything hangs on, the first operator, the cost of a password hash."""
+"""What only auth is told: the secrets everything hangs on, the first operator, where it is found, its post."""
 
 from pydantic import Field, SecretStr
 
@@ -15,6 +15,14 @@ class AuthSettings(ServiceSettings):
     auth_master_key_previous: SecretStr = SecretStr("")
     bootstrap_operator_email: str = ""
     bootstrap_operator_password: SecretStr = SecretStr("")
+
+    # Where people and their programs reach the suite: the origin that passkeys are bound to, and the issuer of OAuth.
+    public_url: str = "http://127.0.0.1:8000"
+    # Further origins whose pages may use passkeys, separated by commas.
+    webauthn_origins: str = ""
+    # `smtp://user:password@host:port`, `smtps://...`, or `file:///folder`. Empty: letters wait.
+    mail_url: SecretStr = SecretStr("")
+    mail_from: str = ""
 
     # OWASP's recommendation for Argon2id: 19 MiB, two passes, one lane.
     argon2_memory_kib: int = 19 * 1024
