@@ -15,6 +15,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {
         datetime: sa.DateTime(timezone=True),
         list[UUID]: postgresql.ARRAY(sa.Uuid),
+        list[str]: postgresql.ARRAY(sa.Text),
     }
 
 
@@ -30,7 +31,10 @@ class Account(Base):
 
 
 class Membership(Base):
-    """A person in a tenant: the tenant's own name for them, and what they may do there. No sites: all of them."""
+    """A person in a tenant: the tenant's own name for them, and what they may do there. No sites: all of them.
+
+    Until they have consented it gives them nothing.
+    """
 
     __tablename__ = "memberships"
     __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "user_id"),)
@@ -39,15 +43,21 @@ class Membership(Base):
     user_id: Mapped[UUID]
     name: Mapped[str]
     role: Mapped[str]
+    additional_roles: Mapped[list[str]] = mapped_column(default=list)
     site_ids: Mapped[list[UUID]]
     status: Mapped[str]
+    consented_at: Mapped[datetime | None]
+    last_login_at: Mapped[datetime | None]
     version: Mapped[int]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
 
 class Session(Base):
-    """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds."""
+    """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds.
+
+    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes.
+    """
 
     __tablename__ = "sessions"
 
@@ -60,8 +70,53 @@ class Session(Base):
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    method: Mapped[str]
+    actor: Mapped[str] = mapped_column(default="")
+    tenant_id: Mapped[UUID | None]
+    client_id: Mapped[UUID | None]
+    scopes: Mapped[list[str] | None]
+    authenticated_at: Mapped[datetime]
+    renewable: Mapped[bool] = mapped_column(default=True)
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]
+
+
+class SessionSite(Base):
+    """The site that a session acts in, in one tenant, where a call names none."""
+
+    __tablename__ = "session_sites"
+    __table_args__ = (sa.PrimaryKeyConstraint("session_id", "tenant_id"),)
+
+    session_id: Mapped[UUID]
+    tenant_id: Mapped[UUID]
+    user_id: Mapped[UUID]
+    site_id: Mapped[UUID]
+
+
+class Role(Base):
+    """A role of the tenant's own."""
+
+    __tablename__ = "roles"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "name"),)
+
+    tenant_id: Mapped[UUID]
+    name: Mapped[str]
+    permissions: Mapped[list[str]]
+    description: Mapped[str]
+    version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TenantStanding(Base):
+    """What auth has been told of a tenant."""
+
+    __tablename__ = "tenant_standing"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(default="")
+    status: Mapped[str] = mapped_column(default="active")
+    users_max: Mapped[int | None]
 
 
 class RefreshToken(Base):
@@ -78,7 +133,7 @@ class RefreshToken(Base):
 
 
 class ApiToken(Base):
-    """A token of one site's kiosk (`catalog`) or POS system (`store`), as its hash."""
+    """A token of one site's kiosk (`catalog`) or POS system (`store`), or of a person's own program, as its hash."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "id"),)
@@ -87,7 +142,11 @@ class ApiToken(Base):
     id: Mapped[UUID]
     name: Mapped[str]
     kind: Mapped[str]
-    site_id: Mapped[UUID]
+    site_id: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    allowed_networks: Mapped[list[str]] = mapped_column(default=list)
+    created_by: Mapped[str] = mapped_column(default="")
     hash: Mapped[bytes] = mapped_column(info={"sensitive": True})
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]

@@ -62,8 +62,21 @@ def suspected(user_id: UUID, access: Sequence[Access]) -> Principal:
     return Principal("anonymous", "", tenant_id, on_behalf_of=f"user:{user_id}")
 
 
-async def begin(session: AsyncSession, found: Found, *, device_id: str, remember: bool) -> SignedIn:
-    """Open the session of a person whose password was right."""
+async def begin(
+    session: AsyncSession,
+    found: Found,
+    *,
+    device_id: str = "",
+    remember: bool = False,
+    method: str = "password",
+    tenant_id: UUID | None = None,
+    client_id: UUID | None = None,
+    scopes: Sequence[str] | None = None,
+) -> SignedIn:
+    """Open the session of a person who has just shown who they are, by a method.
+
+    For an OAuth client it is confined to the client's tenant and to scopes.
+    """
     now = clock.now()
     current = call.current()
     await store.act_as(session, found.id)
@@ -78,6 +91,11 @@ async def begin(session: AsyncSession, found: Found, *, device_id: str, remember
         created_at=now,
         last_used_at=now,
         expires_at=now + timedelta(seconds=life_s),
+        method=method,
+        tenant_id=tenant_id,
+        client_id=client_id,
+        scopes=list(scopes) if scopes is not None else None,
+        authenticated_at=now,
     )
     session.add(row)
     await session.flush()

@@ -34,19 +34,30 @@ class Access(NamedTuple):
     tenant_id: UUID
     role: str
     site_ids: list[UUID]
+    additional_roles: list[str]
 
 
 # The hot path: a credential's standing in one round trip.
 
 _uuid = postgresql.UUID()
 _uuids = postgresql.ARRAY(postgresql.UUID())
+_texts = postgresql.ARRAY(sa.Text())
 _standing = sa.func.standing_of_session(sa.bindparam("session", type_=_uuid)).table_valued(
     sa.column("user_id", _uuid),
     sa.column("expires_at", sa.DateTime(timezone=True)),
+    sa.column("authenticated_at", sa.DateTime(timezone=True)),
+    sa.column("actor", sa.Text),
+    sa.column("confined_to", _uuid),
+    sa.column("client_id", _uuid),
+    sa.column("scopes", _texts),
     sa.column("operator", sa.Boolean),
     sa.column("tenant_id", _uuid),
     sa.column("role", sa.Text),
+    sa.column("additional_roles", _texts),
+    sa.column("own_permissions", _texts),
     sa.column("site_ids", _uuids),
+    sa.column("suspended", sa.Boolean),
+    sa.column("active_site", _uuid),
 )
 STANDING_OF_SESSION = Query(sa.select(*_standing.c).limit(sa.literal_column(str(TENANTS_MAX))))
 _token = sa.func.find_api_token(sa.bindparam("hash", type_=sa.LargeBinary)).table_valued(
@@ -55,6 +66,14 @@ _token = sa.func.find_api_token(sa.bindparam("hash", type_=sa.LargeBinary)).tabl
     sa.column("kind", sa.Text),
     sa.column("site_id", _uuid),
     sa.column("expires_at", sa.DateTime(timezone=True)),
+    sa.column("user_id", _uuid),
+    sa.column("scopes", _texts),
+    sa.column("allowed_networks", _texts),
+    sa.column("role", sa.Text),
+    sa.column("additional_roles", _texts),
+    sa.column("own_permissions", _texts),
+    sa.column("site_ids", _uuids),
+    sa.column("suspended", sa.Boolean),
 )
 API_TOKEN = Query(sa.select(*_token.c).limit(sa.literal_column("1")))
 

@@ -63,6 +63,7 @@ async def create(session: AsyncSession, wanted: users_pb2.User, hasher: password
         role=wanted.role,
         site_ids=sites,
         status=STATUSES.get(wanted.status, ACTIVE),
+        consented_at=now,
         version=1,
         created_at=now,
         updated_at=now,
