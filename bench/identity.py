@@ -65,7 +65,7 @@ its share of this machine's cores: **a second** is less than the machine could d
 
 - **login**: `POST /api/v1/auth/login`, a right password: one Argon2id of {argon2} ({hash_ms:.0f} ms of one core
   here), a session, two tokens, the trail. Keycloak's default is Argon2id of 7 MiB, t=5, p=1, which OWASP holds for
-  equally strong; Zitadel hashes with bcrypt unless told otherwise.
+  equally strong; Zitadel does not say with which hash it measured.
 - **refresh**: `POST /api/v1/auth/refresh`: each worker spends the token of its last answer (rotation, reuse detected).
 - **client credentials**: `POST /oauth/token` by a confidential client.
 - **pass, cold**: auth's `ExchangeToken` over gRPC, the first thing any request needs: the token is verified, its
