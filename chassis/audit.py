@@ -22,6 +22,7 @@ from switchyard.audit.v1 import audit_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import call, clock, codec, events, telemetry
+from chassis.identity import Principal
 
 SUCCESS = audit_pb2.OUTCOME_SUCCESS
 DENIED = audit_pb2.OUTCOME_DENIED
@@ -82,14 +83,15 @@ def event(
 ) -> audit_pb2.AuditEvent:
     """What the trail is told of a call: all but what it changed."""
     principal = current.principal
+    actor, subject = names(principal)
     entry = audit_pb2.AuditEvent(
         id=str(uuid7()),
         tenant_id=str(tenant),
         service=service,
         action=current.action,
         category=current.category or "access",
-        actor=principal.name,
-        subject=principal.on_behalf_of,
+        actor=actor,
+        subject=subject,
         roles=principal.roles,
         outcome=outcome,
         error_code=code,
@@ -103,6 +105,13 @@ def event(
     if current.audit_context:
         entry.context.CopyFrom(_struct(orjson.loads(current.audit_context)))
     return entry
+
+
+def names(principal: Principal) -> tuple[str, str]:
+    """Who acts, and for whom or in whose name: the name of a person who acts in another's stands first."""
+    if principal.actor:
+        return principal.actor, principal.on_behalf_of or principal.name
+    return principal.name, principal.on_behalf_of
 
 
 def message(entry: audit_pb2.AuditEvent) -> tuple[str, bytes]:

@@ -15,6 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 DOMAIN = "switchyard"
+# What of the metadata says which method refused the pass itself: of that method nothing has been done.
+REFUSED_BY = "refused_by"
 
 Fields = Mapping[str, Sequence[str]]
 

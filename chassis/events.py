@@ -8,6 +8,7 @@ whose `data` is the event's message in the API's JSON form, so that the gateway 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
@@ -49,11 +50,19 @@ def of(session: AsyncSession) -> Transaction:
     return found
 
 
-def publish(session: AsyncSession, event: Message, *, subject: str, audience: Sequence[str] = ()) -> None:
+def publish(
+    session: AsyncSession,
+    event: Message,
+    *,
+    subject: str,
+    audience: Sequence[str] = (),
+    tenant: UUID | None = None,
+) -> None:
     """Publish `event` when the session's transaction commits, and never if it does not.
 
     `subject` names the aggregate, such as `orders/0198...`: its events keep their order. `audience` names the channels
-    whose subscribers may see it (`site:{id}`, `user:{id}`, ...); none: no client does.
+    whose subscribers may see it (`site:{id}`, `user:{id}`, ...); none: no client does. `tenant` is whose event it is,
+    where the platform acts on a tenant from outside; unless given, the tenant of the transaction.
     """
     transaction = of(session)
     descriptor = event.DESCRIPTOR
@@ -65,10 +74,13 @@ def publish(session: AsyncSession, event: Message, *, subject: str, audience: Se
         "subject": subject,
         "time": clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "datacontenttype": "application/json",
-        "tenantid": str(transaction.principal.tenant),
+        "tenantid": str(tenant or transaction.principal.tenant),
         "partitionkey": subject,
-        "actor": transaction.principal.name,
+        "actor": transaction.principal.actor or transaction.principal.name,
     }
+    if transaction.principal.actor:
+        # Somebody acted in another's name: both are told.
+        envelope["onbehalfof"] = transaction.principal.on_behalf_of or transaction.principal.name
     if parent := telemetry.traceparent.get():
         envelope["traceparent"] = parent
     current = call.find()

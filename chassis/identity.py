@@ -32,13 +32,20 @@ REFETCH_EVERY_S = 2.0
 # Keys are fetched again when they are used and this old, so that one which was stolen and dropped is forgotten.
 KEYS_AGE_S = 60.0
 
+# The pass was good and has been revoked; whoever holds the credential may have a new one.
+REVOKED = "PASS_REVOKED"
+
 # Rows of what concerns the platform itself and no tenant.
 PLATFORM = UUID(int=0)
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who acts, in which tenant, and what they may do. `sites` empty: all sites of the tenant."""
+    """Who acts, in which tenant, and what they may do. `sites` empty: all sites of the tenant.
+
+    `actor` is the person who acts under this principal's name, when somebody does (`user:<id>`). `authenticated_at` is
+    when a factor was last shown (seconds since 1970; zero for what is no session), `issued_at` when the pass was made.
+    """
 
     kind: str
     id: str
@@ -48,6 +55,9 @@ class Principal:
     permissions: frozenset[str] = frozenset()
     sites: frozenset[str] = frozenset()
     on_behalf_of: str = ""
+    actor: str = ""
+    authenticated_at: int = 0
+    issued_at: float = field(default=0.0, compare=False)
     expires_at: float = field(default=0.0, compare=False)
 
     @property
@@ -83,7 +93,8 @@ def service_principal(service: str, tenant_id: UUID | None) -> Principal:
 
 def sign_pass(principal: Principal, key: OKPKey, *, now: float | None = None) -> str:
     """The signed pass of a principal. Only `auth`, which holds the private keys, and tests can."""
-    issued = int(now if now is not None else clock.now().timestamp())
+    at = now if now is not None else clock.now().timestamp()
+    issued = int(at)
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -95,6 +106,10 @@ def sign_pass(principal: Principal, key: OKPKey, *, now: float | None = None) ->
         "prm": sorted(principal.permissions),
         "sit": sorted(principal.sites),
         "act": principal.on_behalf_of,
+        "imp": principal.actor,
+        "aut": principal.authenticated_at,
+        # In milliseconds: what is made anew right after a revocation is told from what came before.
+        "ims": int(at * 1000),
         "iat": issued,
         "exp": issued + PASS_LIFETIME_S,
     }
@@ -105,10 +120,14 @@ FetchKeys = Callable[[], Awaitable[Mapping[str, object]]]
 
 
 class Verifier:
-    """Verifies passes with the keys of `auth`, fetched when first needed and whenever an unknown key id appears."""
+    """Verifies passes with the keys of `auth`, fetched when first needed and whenever an unknown key id appears.
 
-    def __init__(self, fetch_keys: FetchKeys) -> None:
+    `is_void` knows whose passes were revoked.
+    """
+
+    def __init__(self, fetch_keys: FetchKeys, is_void: Callable[[Principal], bool] = lambda _: False) -> None:
         self._fetch_keys = fetch_keys
+        self._is_void = is_void
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
@@ -124,7 +143,7 @@ class Verifier:
     def cached(self, token: str) -> Principal | None:
         """The principal of a pass that was verified before and has not ended: the hot path, without awaiting."""
         principal = self._verified.get(_digest(token))
-        if principal is None or principal.expires_at <= clock.now().timestamp():
+        if principal is None or principal.expires_at <= clock.now().timestamp() or self._is_void(principal):
             return None
         return principal
 
@@ -134,6 +153,8 @@ class Verifier:
         if known is not None:
             return known
         principal = self._decode(token, await self._keys_for(token))
+        if self._is_void(principal):
+            raise errors.Unauthenticated(code=REVOKED)
         self._verified[_digest(token)] = principal
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
@@ -165,6 +186,9 @@ class Verifier:
             permissions=frozenset(claims["prm"]),
             sites=frozenset(claims["sit"]),
             on_behalf_of=claims["act"],
+            actor=claims["imp"],
+            authenticated_at=claims["aut"],
+            issued_at=claims["ims"] / 1000,
             expires_at=float(claims["exp"]),
         )
 

@@ -12,7 +12,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from switchyard.options.v1 import policy_pb2
 
-from chassis import errors
+from chassis import clock, errors
+from chassis.identity import Principal
 
 AUDIENCES = {
     policy_pb2.AUDIENCE_USER: "user",
@@ -21,6 +22,8 @@ AUDIENCES = {
     policy_pb2.AUDIENCE_SERVICE: "service",
     policy_pb2.AUDIENCE_CLIENT: "client",
 }
+# For so long after a factor was shown, calls that ask for a fresh one are answered.
+STEP_UP_S = 600
 CATEGORIES = {
     value: name.removeprefix("AUDIT_CATEGORY_").lower() for name, value in policy_pb2.AuditCategory.items() if value
 }
@@ -42,6 +45,7 @@ class Method:
     if_match_required: bool
     platform: bool
     tenant_optional: bool
+    step_up: bool
     descriptor: MethodDescriptor = field(repr=False)
 
     @property
@@ -73,21 +77,44 @@ def _read(method: MethodDescriptor) -> Method:
         service=service_name(method.containing_service),
         permission=policy.permission,
         public=policy.public,
-        audience=frozenset(AUDIENCES[kind] for kind in policy.audience) or frozenset({"user"}),
+        audience=audience(policy),
         audit=CATEGORIES.get(policy.audit, ""),
         idempotent=policy.idempotent or not policy.audit,
         idempotency_key_required=policy.idempotency_key_required,
         if_match_required=policy.if_match_required,
         platform=policy.platform,
         tenant_optional=policy.tenant_optional,
+        step_up=policy.step_up,
         descriptor=method,
     )
+
+
+def audience(declared: policy_pb2.MethodPolicy) -> frozenset[str]:
+    """The kinds of principal that may call. What no permission guards, a client may call only where it is named."""
+    if declared.audience:
+        return frozenset(AUDIENCES[kind] for kind in declared.audience)
+    return frozenset({"user", "client"} if declared.permission else {"user"})
 
 
 def service_name(service: ServiceDescriptor) -> str:
     """The last word of the package before its version: `switchyard.orders.v1.OrdersService` is `orders`."""
     parts: list[str] = service.file.package.split(".")
     return parts[-2] if len(parts) > 1 and parts[-1].startswith("v") else parts[-1]
+
+
+def check_fresh(principal: Principal) -> None:
+    """Whoever calls has shown a factor lately, and is who they say. Raises `Denied` or `Unauthenticated`.
+
+    Programs have no factors to show: their credential is all that they have.
+    """
+    if principal.kind in {"client", "service"}:
+        return
+    if principal.actor:
+        message = "this cannot be done in another person's name"
+        raise errors.Denied(message, code="IMPERSONATION_FORBIDDEN")
+    if principal.authenticated_at < clock.now().timestamp() - STEP_UP_S:
+        message = "a factor must be shown again"
+        raise errors.Unauthenticated(message, code="STEP_UP_REQUIRED")
 
 
 def field_policy(descriptor: FieldDescriptor) -> policy_pb2.FieldPolicy:

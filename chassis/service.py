@@ -33,7 +33,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from nats.aio.client import Client as Nats
 
-from chassis import directory, identity, inbox, outbox, paging, periodic, registration, streams, telemetry
+from chassis import directory, identity, inbox, outbox, paging, periodic, registration, revocation, streams, telemetry
 from chassis.credentials import Credentials
 from chassis.db import Database
 from chassis.operations import Operations
@@ -160,13 +160,16 @@ class Service:
         stack.push_async_callback(self.database.close)
         self.directory = self.make_directory()
         stack.push_async_callback(self.directory.close)
-        self.verifier = identity.Verifier(self.credentials.keys)
+        self.revocations = revocation.Revocations()
+        self.verifier = identity.Verifier(self.credentials.keys, self.revocations.is_void)
         self._grpc = grpc.aio.server(options=_SERVER_OPTIONS)
         self.server = server.Server(self._grpc, verifier=self.verifier, database=self.database)
+        self.revocations.on_revocation(self.server.revoke)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         self.nats = await self._until_there(streams.connect(settings.nats_url, self.name))
         stack.push_async_callback(self.nats.close)
+        await self.revocations.follow(self.nats)
 
     async def _until_there(self, connecting: Coroutine[Any, Any, Nats]) -> Nats:
         waiting = asyncio.ensure_future(connecting)

@@ -35,7 +35,7 @@ from nats.aio.client import Client as Nats
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
-from chassis import errors, identity, migrate, outbox, policy, streams
+from chassis import clock, errors, identity, migrate, outbox, policy, streams
 from chassis.embedded import EmbeddedServers
 from chassis.identity import Principal
 from chassis.rpc import metadata
@@ -211,9 +211,22 @@ class Tenant:
         sites: Iterable[str] = (),
         roles: tuple[str, ...] = ("admin",),
     ) -> Principal:
-        """A user; with every permission that any contract names, unless some are given."""
+        """A user who has just signed in; with every permission that any contract names, unless some are given."""
         granted = all_permissions() if permissions is None else frozenset(permissions)
-        return Principal("user", str(uuid7()), self.id, str(uuid7()), roles, granted, frozenset(map(str, sites)))
+        return Principal(
+            "user",
+            str(uuid7()),
+            self.id,
+            str(uuid7()),
+            roles,
+            granted,
+            frozenset(map(str, sites)),
+            authenticated_at=int(clock.now().timestamp()),
+        )
+
+    def client(self, *, permissions: Iterable[str] = (), roles: tuple[str, ...] = ("staff",)) -> Principal:
+        """An OAuth client that acts on its own account."""
+        return Principal("client", str(uuid7()), self.id, "", roles, frozenset(permissions))
 
     def kiosk(self, site: str) -> Principal:
         """A kiosk of a site."""

@@ -12,7 +12,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from chassis import telemetry
-from chassis.identity import Principal
+from chassis.identity import REVOKED, Principal
 from gateway import bodies, cache, errors, pages, raw
 from gateway.backends import Backends, Unreachable, problem
 from gateway.errors import Problem
@@ -163,12 +163,14 @@ class App:
         asked = request.head.asked()
         if asked is None:
             raise Problem("UNAUTHENTICATED")
-        kept = self._passes.find(asked)
-        if kept is not None:
-            return kept
-        # Whoever guesses credentials is held up before auth is.
-        await self._charge(request, self._charges.exchange(request.head.address))
-        return await self._passes.get(asked)
+        shown = self._passes.find(asked)
+        if shown is None:
+            # Whoever guesses credentials is held up before auth is.
+            await self._charge(request, self._charges.exchange(request.head.address))
+            shown = await self._passes.get(asked)
+        if shown.networks:
+            shown.check_address(request.head.address)
+        return shown
 
     async def _limit(self, request: Request, operation: Operation, shown: Pass | None) -> None:
         if shown is None:
@@ -208,6 +210,24 @@ class App:
         return raw.answer(await self._ask(request, operation, asked, shown), operation.path)
 
     async def _ask(self, request: Request, operation: Operation, asked: Any, shown: Pass | None) -> Any:
+        try:
+            return await self._ask_once(request, operation, asked, shown)
+        except Problem as found:
+            if shown is None or found.code not in _STALE or found.refused_by != operation.path:
+                raise _later(found) from None
+        try:
+            return await self._ask_once(request, operation, asked, await self._renewed(request, shown))
+        except Problem as found:
+            raise _later(found) from None
+
+    async def _renewed(self, request: Request, stale: Pass) -> Pass:
+        """A new pass for one that a service has refused, which may not know what the client has done since."""
+        asked = request.head.asked()
+        assert asked is not None
+        await self._charge(request, self._charges.exchange(request.head.address))
+        return await self._passes.renew(asked, stale)
+
+    async def _ask_once(self, request: Request, operation: Operation, asked: Any, shown: Pass | None) -> Any:
         if operation.foreign is not None:
             return await self._foreign(request, operation, operation.foreign, asked, shown)
         return await self._message(request, operation, asked, shown)
@@ -288,6 +308,13 @@ class App:
         return headers
 
 
+def _later(found: Problem) -> Problem:
+    """The same, but that a pass was refused which the client has never seen is not its business: it may try again."""
+    return Problem("UNAVAILABLE") if found.code == REVOKED else found
+
+
+# What a service says of a pass that a new one may put right.
+_STALE: Final = frozenset({"STEP_UP_REQUIRED", REVOKED})
 _WITHOUT_LENGTH: Final = frozenset({204, 304})
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import Descriptor
 from switchyard.options.v1 import policy_pb2
 
+from chassis.policy import AUDIENCES, audience
 from gateway import errors, examples, schemas, trims
 from gateway.decoding import Mode
 from gateway.routes import Route
@@ -15,12 +16,11 @@ from gateway.transcode import NEXT_CURSOR
 
 PAGE_SIZE_DEFAULT: Final = 25
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_AUDIENCES: Final = {
-    number: name.removeprefix("AUDIENCE_").lower() for name, number in policy_pb2.Audience.items() if number
-}
+_AUDIENCES: Final = tuple(AUDIENCES.values())
 _RATE_CLASSES: Final = {
     number: name.removeprefix("RATE_CLASS_").lower() for name, number in policy_pb2.RateClass.items() if number
 }
+_STEP_UP: Final = ("STEP_UP_REQUIRED", "IMPERSONATION_FORBIDDEN")
 _STRING: Final[Schema] = {"type": "string"}
 HEADERS: Final[Mapping[str, Schema]] = {
     "X-Tenant-ID": {
@@ -49,7 +49,7 @@ HEADERS: Final[Mapping[str, Schema]] = {
 PROBLEMS: Final[Mapping[int, tuple[str, tuple[str, ...]]]] = {
     400: ("A required header is missing.", ("IDEMPOTENCY_KEY_REQUIRED",)),
     401: ("No credential, or one that is not valid any more.", ("UNAUTHENTICATED", "TOKEN_EXPIRED")),
-    403: ("The permission, or the kind of principal, does not allow it.", ("PERMISSION_DENIED",)),
+    403: ("The permission, or the kind of principal, does not allow it.", ("PERMISSION_DENIED", "TENANT_SUSPENDED")),
     404: ("No such thing, or it belongs to another tenant.", ("NOT_FOUND",)),
     409: ("A rule of the business stands in the way.", ("CONFLICT", "IDEMPOTENCY_KEY_IN_USE")),
     412: ("The resource has changed since it was read.", ("STALE_VERSION",)),
@@ -91,10 +91,11 @@ class Endpoint:
             "responses": self.responses(),
             "security": [] if policy.public else [{"bearer": []}],
             "x-permission": policy.permission,
-            "x-audience": [_AUDIENCES[each] for each in policy.audience] or ["user"],
+            "x-audience": [each for each in _AUDIENCES if each in audience(policy)],
             "x-rate-class": _RATE_CLASSES.get(policy.rate_class) or ("read" if route.verb == "GET" else "write"),
             "x-platform": policy.platform,
             "x-tenant-optional": policy.tenant_optional,
+            "x-step-up": policy.step_up,
             "x-idempotent": policy.idempotent or route.verb == "GET",
             "x-error-codes": self._codes(),
             "x-grpc-method": route.path,
@@ -280,7 +281,7 @@ class Endpoint:
     def _codes(self) -> dict[str, list[str]]:
         """The codes of each status, with the method's own business codes at the status they have."""
         found = {str(status): list(PROBLEMS[status][1]) for status in self.problem_statuses()}
-        for code in self.route.policy.errors:
+        for code in (*self.route.policy.errors, *(_STEP_UP if self.route.policy.step_up else ())):
             kind = errors.KINDS.get(code)
             codes = found.setdefault(str(int(kind.status)) if kind else "409", [])
             if code not in codes:

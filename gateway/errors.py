@@ -16,6 +16,9 @@ import orjson
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from chassis.errors import REFUSED_BY
+from chassis.policy import STEP_UP_S
+
 MEDIA_TYPE: Final = "application/problem+json"
 CHALLENGE: Final = 'Bearer realm="switchyard"'
 # Long enough for a sentence that helps; a longer one is a dump of something.
@@ -49,6 +52,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     "URI_TOO_LONG": Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "the path or the query is over the limit"),
     "UNAUTHENTICATED": Kind(HTTPStatus.UNAUTHORIZED, "Unauthenticated", "a valid credential is required"),
     "TOKEN_EXPIRED": Kind(HTTPStatus.UNAUTHORIZED, "Token expired", "the credential has expired"),
+    "STEP_UP_REQUIRED": Kind(HTTPStatus.UNAUTHORIZED, "Step-up required", "a factor must be shown again"),
+    "TENANT_SUSPENDED": Kind(HTTPStatus.FORBIDDEN, "Tenant suspended", "the tenant is suspended"),
+    "IMPERSONATION_FORBIDDEN": Kind(
+        HTTPStatus.FORBIDDEN, "Impersonation forbidden", "this cannot be done in another person's name"
+    ),
     "PERMISSION_DENIED": Kind(HTTPStatus.FORBIDDEN, "Permission denied", "permission denied"),
     "ALREADY_EXISTS": Kind(HTTPStatus.CONFLICT, "Already exists", "already exists"),
     "CONFLICT": Kind(HTTPStatus.CONFLICT, "Conflict", "the request conflicts with the current state", retryable=True),
@@ -119,7 +127,8 @@ _SUBSCRIPT = re.compile(r'\["?([^\]"]*)"?\]')
 class Problem(Exception):
     """An answer that is not a success. Raise it anywhere below `app.py`, which answers with it.
 
-    `details` maps a field path to messages; `retry_after_s` is in seconds; `headers` are added to the answer.
+    `details` maps a field path to messages; `retry_after_s` is in seconds; `headers` are added to the answer;
+    `refused_by` is the method, by its gRPC path, that refused the pass and has done nothing.
     """
 
     def __init__(
@@ -138,6 +147,7 @@ class Problem(Exception):
         self.message = message or self.kind.message
         self.details: dict[str, list[str]] = {path: list(texts) for path, texts in (details or {}).items()}
         self.retry_after_s = retry_after_s
+        self.refused_by = ""
         self.allowed_transitions = None if allowed_transitions is None else list(allowed_transitions)
         self._headers = dict(headers or {})
         super().__init__(f"{code}: {self.message}")
@@ -213,7 +223,7 @@ def from_rpc(number: int, message: str, packed: bytes | None, *, body: str = "")
     if "permission" in metadata and not details:
         details["permission"] = [metadata["permission"]]
     allowed = metadata.get("allowed_transitions")
-    return Problem(
+    found = Problem(
         reason,
         message[:MESSAGE_LEN_MAX] if speaks and message else None,
         kind=kind,
@@ -221,6 +231,8 @@ def from_rpc(number: int, message: str, packed: bytes | None, *, body: str = "")
         retry_after_s=retry_after_s,
         allowed_transitions=None if allowed is None else [step for step in allowed.split(",") if step],
     )
+    found.refused_by = metadata.get(REFUSED_BY, "")
+    return found
 
 
 def _business(reason: str, standard: Kind, *, retryable: bool) -> Kind:
@@ -265,4 +277,7 @@ def _client_path(path: str, body: str) -> str:
 def _challenge(code: str) -> str:
     if code == "TOKEN_EXPIRED":
         return f'{CHALLENGE}, error="invalid_token", error_description="the token has expired"'
+    if code == "STEP_UP_REQUIRED":
+        # RFC 9470.
+        return f'Bearer error="insufficient_user_authentication", max_age={STEP_UP_S}'
     return CHALLENGE

@@ -13,7 +13,6 @@ import structlog
 from google.protobuf.message import Message
 from nats.aio.client import Client as Nats
 from nats.js.errors import Error as JetStreamError
-from switchyard.options.v1 import policy_pb2
 
 from chassis import audit, call, errors, policy
 from chassis.identity import Principal
@@ -36,9 +35,9 @@ class Rules:
         self._permission = declared.permission
         self._platform = declared.platform
         self._tenant_optional = declared.tenant_optional
-        self._audience = {policy.AUDIENCES[kind] for kind in declared.audience} or {
-            policy.AUDIENCES[policy_pb2.AUDIENCE_USER]
-        }
+        self._step_up = declared.step_up
+        self._path = route.path
+        self._audience = policy.audience(declared)
         self._category = policy.CATEGORIES.get(declared.audit, "")
         self._prefix = f"{route.body}." if route.body not in {"", "*"} else ""
 
@@ -57,12 +56,22 @@ class Rules:
         granted = self._permission in principal.permissions if self._platform else principal.may(self._permission)
         if self._permission and principal.kind != "service" and not granted:
             raise permission_denied(self._permission)
+        if self._step_up:
+            self._check_fresh(principal)
         if principal.tenant_id is None and not (self._platform or self._tenant_optional):
             raise invalid({"X-Tenant-ID": ["is required: the credential names no tenant"]})
 
+    def _check_fresh(self, principal: Principal) -> None:
+        try:
+            policy.check_fresh(principal)
+        except errors.Error as failure:
+            found = Problem(failure.code, failure.message)
+            found.refused_by = self._path
+            raise found from None
+
     def record(self, principal: Principal, told: Any, *, code: str = "") -> "Entry | None":
         """What the trail is told of a call that changed something, or was denied; None where nothing is recorded."""
-        denied = code == "PERMISSION_DENIED"
+        denied = code in {"PERMISSION_DENIED", "IMPERSONATION_FORBIDDEN"}
         if not denied and (code or not self._category):
             return None
         circumstances = dict(told)

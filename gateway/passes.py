@@ -1,22 +1,21 @@
 """Credentials for passes: asked of auth once for each (credential, tenant, site) and kept until the pass ends.
 
 What auth revokes is dropped at once when its event arrives, and ends by itself within a pass's life when none does.
-This module is the only one that knows auth's contract.
 """
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
 
 import grpc.aio
-import orjson
-from google.protobuf.message import Message
-from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc, events_pb2
+from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc
 
-from chassis import clock, errors, events
+from chassis import clock, errors, revocation
 from chassis.identity import Principal, Verifier
+from chassis.revocation import Revocation
 from chassis.rpc import client, metadata
 from gateway.backends import problem
 from gateway.errors import Problem
@@ -50,12 +49,20 @@ class Asked(NamedTuple):
 class Pass:
     """A pass and what follows from it.
 
-    Times are in seconds since 1970; `credential_ends_at` is infinite for a token without an end.
+    Times are in seconds since 1970; `credential_ends_at` is infinite for a token without an end. `networks` are those
+    that the credential may be shown from; none: anywhere.
     """
 
-    __slots__ = ("credential_ends_at", "demands", "ends_at", "marks", "principal", "token", "told")
+    __slots__ = ("credential_ends_at", "demands", "ends_at", "marks", "networks", "principal", "token", "told")
 
-    def __init__(self, token: str, principal: Principal, ends_at: float, credential_ends_at: float) -> None:
+    def __init__(
+        self,
+        token: str,
+        principal: Principal,
+        ends_at: float,
+        credential_ends_at: float,
+        networks: Iterable[str] = (),
+    ) -> None:
         self.token = token
         self.principal = principal
         self.ends_at = ends_at
@@ -63,46 +70,13 @@ class Pass:
         self.told = (metadata.PASS, token)
         # What its calls are charged to, by rate class; filled by who charges.
         self.demands: dict[str, Demand] = {}
-        self.marks = frozenset(_marks(principal))
+        self.marks = revocation.marks(principal)
+        self.networks = tuple(ip_network(each, strict=False) for each in networks)
 
-
-class Revocation(NamedTuple):
-    """Passes that carry one of the marks are void; `final` when the credential itself is."""
-
-    marks: frozenset[str]
-    final: bool
-
-
-def _marks(principal: Principal) -> Iterable[str]:
-    yield f"principal {principal.id}"
-    yield f"user {principal.tenant_id or ''} {principal.id}"
-    if principal.session_id:
-        yield f"session {principal.session_id}"
-
-
-def _session_revoked(_tenant: str, data: Mapping[str, str]) -> Revocation:
-    return Revocation(frozenset({f"session {data.get('session_id')}"}), final=True)
-
-
-def _token_revoked(_tenant: str, data: Mapping[str, str]) -> Revocation:
-    token = data.get("token_id")
-    return Revocation(frozenset({f"principal {token}", f"session {token}"}), final=True)
-
-
-def _role_changed(tenant: str, data: Mapping[str, str]) -> Revocation:
-    return Revocation(frozenset({f"user {tenant} {data.get('user_id')}"}), final=False)
-
-
-def _kind(event: type[Message]) -> str:
-    """`<service>.<Event>`, the end of the event's subject."""
-    return events.subject_of(event).split(".", 2)[2]
-
-
-_REVOKES: Final[Mapping[str, Callable[[str, Mapping[str, str]], Revocation]]] = {
-    _kind(events_pb2.SessionRevoked): _session_revoked,
-    _kind(events_pb2.TokenRevoked): _token_revoked,
-    _kind(events_pb2.RoleChanged): _role_changed,
-}
+    def check_address(self, address: str) -> None:
+        """Raise `Problem` for a client of a network that the credential may not be shown from."""
+        if self.networks and not any(_plain(address) in network for network in self.networks):
+            raise Problem("UNAUTHENTICATED", "the credential may not be shown from this network")
 
 
 class Auth:
@@ -173,35 +147,42 @@ class Passes:
         # One client that goes away does not take the others' exchange with it.
         return await asyncio.shield(exchange)
 
+    async def renew(self, asked: Asked, stale: Pass) -> Pass:
+        """A pass that was issued after `stale`, which a service has refused. Raises `Problem`."""
+        key = _key(asked)
+        if self._passes.get(key) is stale:
+            self._drop(key)
+        return await self.get(asked)
+
     def on_revocation(self, listener: Callable[[Revocation], None]) -> None:
         """Tell `listener` of every revocation, after the passes have been dropped."""
         self._listeners.append(listener)
 
     def take_event(self, tenant: str, kind: str, payload: bytes) -> None:
         """Drop what an event revokes; `kind` is `<service>.<Event>`, `payload` the CloudEvent."""
-        read = _REVOKES.get(kind)
-        if read is None:
-            return
-        revocation = read(tenant, orjson.loads(payload).get("data") or {})
-        self.revoke(revocation)
+        found = revocation.read(tenant, kind, payload)
+        if found is not None:
+            self.revoke(found)
 
     def forget(self) -> None:
         """Drop every pass: each is asked for anew when it is needed."""
         for key in tuple(self._passes):
             self._drop(key)
 
-    def revoke(self, revocation: Revocation) -> None:
+    def revoke(self, revoked: Revocation) -> None:
         """Drop passes, those included that are being asked for at this moment."""
         now = _now()
-        for mark in revocation.marks:
+        for mark in revoked.marks:
             self._revoked[mark] = now
             self._revoked.move_to_end(mark)
             for key in tuple(self._by_mark.get(mark, ())):
                 self._drop(key)
         while self._revoked and next(iter(self._revoked.values())) < now - REVOKED_S:
             self._revoked.popitem(last=False)
+        if revoked.lifts:
+            self._refused.clear()
         for listener in self._listeners:
-            listener(revocation)
+            listener(revoked)
 
     def _begin(self, key: bytes, asked: Asked) -> "asyncio.Task[Pass]":
         task = self._exchanges[key] = asyncio.create_task(self._exchange(key, asked))
@@ -243,6 +224,7 @@ class Passes:
             principal,
             ends_at=float(issued.expires_at.seconds),
             credential_ends_at=ends.seconds + ends.nanos / 1e9 if ends.seconds else float("inf"),
+            networks=issued.allowed_networks,
         )
 
     def _keep(self, key: bytes, made: Pass) -> None:
@@ -264,6 +246,14 @@ class Passes:
 
 def _now() -> float:
     return clock.now().timestamp()
+
+
+def _plain(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _key(asked: Asked) -> bytes:

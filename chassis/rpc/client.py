@@ -142,6 +142,8 @@ class Channel:
         ]
         if own and current.principal.kind != "service":
             told.append((metadata.ON_BEHALF_OF, current.principal.name))
+            if current.principal.actor:
+                told.append((metadata.ACTOR, current.principal.actor))
         if current.address:
             told.append((metadata.ADDRESS, current.address))
         return tuple(told)

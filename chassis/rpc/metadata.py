@@ -2,6 +2,8 @@
 
 PASS = "switchyard-pass"  # noqa: S105 - a name
 ON_BEHALF_OF = "switchyard-on-behalf-of"
+# Who acts in the name of whom the call is made for, when somebody does.
+ACTOR = "switchyard-actor"
 REQUEST_ID = "switchyard-request-id"
 IDEMPOTENCY_KEY = "switchyard-idempotency-key"
 EXPECTED_VERSION = "switchyard-expected-version"

@@ -8,7 +8,6 @@ A servicer is a class with `service` (the descriptor) and one `async def` per me
 commits with the answer; `@prepared` says what happens before the transaction.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -25,13 +24,15 @@ from opentelemetry.trace import SpanKind
 from chassis import audit, call, errors, idempotency, identity, policy, telemetry
 from chassis.db import Database
 from chassis.identity import Principal
-from chassis.rpc import metadata, validation
+from chassis.revocation import Revocation
+from chassis.rpc import held, metadata, validation
 
 ANONYMOUS = Principal(kind="anonymous", id="", tenant_id=None)
 # Seconds; the hot path is well under ten milliseconds.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _TRANSACTIONAL = "__transactional__"
 _PREPARE = "__prepare__"
+_NO_ATTEMPT = frozenset({"TOKEN_EXPIRED", "STEP_UP_REQUIRED"})
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class Server:
         self._grpc = grpc_server
         self._verifier = verifier
         self._database = database
-        self._drained = asyncio.Event()
+        self._streams = held.Streams()
         self._duration = telemetry.meter().create_histogram(
             "rpc.server.call.duration", unit="s", explicit_bucket_boundaries_advisory=_BUCKETS
         )
@@ -159,45 +160,42 @@ class Server:
                 with call.answering(answering):
                     check(rules, answering)
                     validation.check(request, patches=False)
-                    async for reply in self._until_drained(implementation(request)):
+                    async for reply in self._streams.until_ended(answering.principal, implementation(request)):
                         yield reply
             except errors.Error as failure:
                 await context.abort_with_status(rpc_status.to_status(errors.to_status(failure)))
 
         return answer
 
-    async def _until_drained(self, replies: AsyncIterator[Message]) -> AsyncIterator[Message]:
-        """A stream's replies; when the process drains, the stream ends and its reader turns to another instance."""
-        drained = asyncio.ensure_future(self._drained.wait())
-        following = None
-        try:
-            while True:
-                following = asyncio.ensure_future(anext(replies))
-                await asyncio.wait({following, drained}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
-                    raise errors.Unavailable(retry_after_s=0.1)
-                yield following.result()
-        except StopAsyncIteration:
-            return
-        finally:
-            drained.cancel()
-            if following is not None:
-                following.cancel()
-
     def drain(self) -> None:
         """End the streams, which would otherwise go on for ever; calls finish by themselves."""
-        self._drained.set()
+        self._streams.drain()
+
+    def revoke(self, revoked: Revocation) -> None:
+        """End the streams of passes that are void."""
+        self._streams.revoke(revoked)
 
     async def _authenticate(self, rules: policy.Method, told: Told) -> call.Call:
         token = str(told.get(metadata.PASS, ""))
         principal = ANONYMOUS
         if token:
-            principal = self._verifier.cached(token) or await self._verifier.verify(token)
+            principal = self._verifier.cached(token) or await self._verify(token, rules)
         if principal.kind == "service" and metadata.ON_BEHALF_OF in told:
-            principal = replace(principal, on_behalf_of=str(told[metadata.ON_BEHALF_OF]))
+            principal = replace(
+                principal,
+                on_behalf_of=str(told[metadata.ON_BEHALF_OF]),
+                actor=str(told.get(metadata.ACTOR, "")),
+            )
         if rules.platform and principal.tenant_id is not None:
             principal = replace(principal, tenant_id=None)
         return _call(rules, told, principal, token)
+
+    async def _verify(self, token: str, rules: policy.Method) -> Principal:
+        try:
+            return await self._verifier.verify(token)
+        except errors.Unauthenticated as failure:
+            failure.metadata[errors.REFUSED_BY] = rules.path
+            raise
 
     async def _transact(
         self, rules: policy.Method, request: Message, answering: call.Call, implementation: Any
@@ -221,8 +219,8 @@ class Server:
         if self._database is None or answering is None:
             return
         denied = isinstance(failure, errors.Denied)
-        # That what was good has ended is nobody's attempt at anything.
-        if not denied and (answering.category != "authentication" or failure.code == "TOKEN_EXPIRED"):
+        # That what was good has ended, or must be shown again, is nobody's attempt at anything.
+        if not denied and (answering.category != "authentication" or failure.code in _NO_ATTEMPT):
             return
         try:
             with call.answering(answering):
@@ -247,6 +245,8 @@ def check(rules: policy.Method, answering: call.Call) -> None:
         # What a service may do is said by the audience; what the others may do, by their roles.
         if rules.permission and principal.kind != "service" and not _holds(rules, principal):
             raise errors.Denied.missing(rules.permission)
+        if rules.step_up:
+            _check_fresh(rules, principal)
         if principal.tenant_id is None and not (rules.platform or rules.tenant_optional):
             raise errors.Invalid(fields={"X-Tenant-ID": ["is required: the credential names no tenant"]})
     if rules.idempotency_key_required and not answering.idempotency_key:
@@ -255,6 +255,14 @@ def check(rules: policy.Method, answering: call.Call) -> None:
     if rules.if_match_required and answering.expected_version is None:
         message = "an If-Match is required"
         raise errors.FailedPrecondition(message, code="PRECONDITION_REQUIRED")
+
+
+def _check_fresh(rules: policy.Method, principal: Principal) -> None:
+    try:
+        policy.check_fresh(principal)
+    except errors.Unauthenticated as failure:
+        failure.metadata[errors.REFUSED_BY] = rules.path
+        raise
 
 
 def _holds(rules: policy.Method, principal: Principal) -> bool:

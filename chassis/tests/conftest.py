@@ -1,5 +1,6 @@
 """The smallest service there is: its contract compiled for the tests, its table, its servicer."""
 
+import asyncio
 import importlib
 import sys
 import tempfile
@@ -72,11 +73,31 @@ def notes() -> Iterator[SimpleNamespace]:
             sys.path.remove(out)
 
 
+def _odd_methods(pb: ModuleType) -> type:
+    """The methods that have nothing to do with notes."""
+
+    class OddMethods:
+        async def GetMyself(self, request: Any) -> Any:
+            principal = call.current().principal
+            return pb.Note(text=principal.name, author=principal.actor)
+
+        GetCaller = GetMyself
+
+        async def WatchNotes(self, request: Any) -> Any:
+            yield pb.Note(text="watching")
+            await asyncio.Event().wait()
+
+        async def Crash(self, request: Any) -> Any:
+            raise ZeroDivisionError
+
+    return OddMethods
+
+
 def servicer(pb: ModuleType, service: Service) -> Any:
     """The notes service."""
     pager = service.pager()
 
-    class NotesRpc:
+    class NotesRpc(_odd_methods(pb)):  # type: ignore[misc]  # made for this contract
         service = pb.DESCRIPTOR.services_by_name["NotesService"]
 
         @server.transactional
@@ -120,8 +141,10 @@ def servicer(pb: ModuleType, service: Service) -> Any:
             await session.delete(await _find(session, request.id))
             return pb.google_dot_protobuf_dot_empty__pb2.Empty()
 
-        async def Crash(self, request: Any) -> Any:
-            raise ZeroDivisionError
+        @server.transactional
+        async def ShredNote(self, request: Any, session: AsyncSession) -> Any:
+            await session.delete(await _find(session, request.id))
+            return pb.google_dot_protobuf_dot_empty__pb2.Empty()
 
     return NotesRpc()
 

@@ -1,6 +1,8 @@
 """Passes, and what principals may do."""
 
 import base64
+import time
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -42,6 +44,29 @@ class TestVerify:
         verified = await identity.Verifier(Credentials("tests").keys).verify(identity.sign_pass(user, signing_key()))
 
         assert verified == user
+
+    async def test_who_acts_and_since_when_come_back_too(self) -> None:
+        user = replace(_user(), actor="user:b", authenticated_at=1_790_000_000)
+        before = time.time()
+
+        verified = await identity.Verifier(Credentials("tests").keys).verify(identity.sign_pass(user, signing_key()))
+
+        assert (verified.actor, verified.authenticated_at) == ("user:b", 1_790_000_000)
+        assert before - 0.01 <= verified.issued_at <= time.time()
+
+    async def test_a_void_pass_is_refused_whether_known_or_not(self) -> None:
+        void: set[str] = set()
+        verifier = identity.Verifier(Credentials("tests").keys, lambda principal: principal.id in void)
+        known, unknown = (identity.sign_pass(_user(*each), signing_key()) for each in ((), ("orders.*",)))
+        await verifier.verify(known)
+
+        void.add("u")
+
+        for token in (known, unknown):
+            assert verifier.cached(token) is None
+            with pytest.raises(errors.Unauthenticated) as refused:
+                await verifier.verify(token)
+            assert refused.value.code == identity.REVOKED
 
     async def test_an_ended_pass_is_refused(self) -> None:
         verifier = identity.Verifier(Credentials("tests").keys)

@@ -33,16 +33,20 @@ class Channel:
         )
 
 
-def _is_user(principal: Principal, _: str) -> bool:
-    return principal.kind == "user"
+# People, and the programs that act on their own account: those whose roles say what they may.
+_MEMBERS: Final = frozenset({"user", "client"})
+
+
+def _is_member(principal: Principal, _: str) -> bool:
+    return principal.kind in _MEMBERS
 
 
 def _in_site(principal: Principal, site: str) -> bool:
     return principal.may_see_site(site)
 
 
-def _user_in_site(principal: Principal, site: str) -> bool:
-    return principal.kind == "user" and principal.may_see_site(site)
+def _member_in_site(principal: Principal, site: str) -> bool:
+    return principal.kind in _MEMBERS and principal.may_see_site(site)
 
 
 def _kiosk_of(principal: Principal, catalog: str) -> bool:
@@ -67,17 +71,17 @@ def _permitted_in_site(permission: str) -> May:
 
 
 CHANNELS: Final = (
-    Channel("tenant", _is_user),
+    Channel("tenant", _is_member),
     Channel("site:{}", _in_site),
-    # Which site a station is in is not known here: any user of the tenant.
-    Channel("station:{}", _is_user),
+    # Which site a station is in is not known here: anybody of the tenant.
+    Channel("station:{}", _is_member),
     Channel("kiosk:{}", _kiosk_of),
     Channel("orders:queue:{}", _permitted_in_site("orders.read")),
     Channel("role:{}", _holds_role),
     Channel("user:{}", _is_self),
     Channel("service-health", _permitted("registry.read"), platform=True),
     Channel("audit:anomalies", _permitted("audit.anomalies")),
-    Channel("presence:{}", _user_in_site),
+    Channel("presence:{}", _member_in_site),
 )
 
 # Connections to one channel alone, whose events come bare; `{}` is the site that the client names.

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from asyncio import TimerHandle
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -16,11 +17,12 @@ import orjson
 import structlog
 
 from chassis import clock
+from chassis.revocation import Revocation
 from gateway.errors import Problem
 from gateway.headers import Head, asked
 from gateway.limits import Bucket, Local, demand
 from gateway.listener import EXTENSION, FramesProtocol
-from gateway.passes import AHEAD_S, Asked, Pass, Passes, Revocation
+from gateway.passes import AHEAD_S, Asked, Pass, Passes
 from gateway.realtime import channels
 from gateway.realtime.hub import Hub, Since, frame
 from gateway.settings import Rate, Settings
@@ -58,8 +60,9 @@ class Refused(Exception):
 class Socket:
     """One client's connection."""
 
-    def __init__(self, connection: FramesProtocol, asked: Asked, *, hub: Hub, passes: Passes) -> None:
+    def __init__(self, connection: FramesProtocol, asked: Asked, *, address: str, hub: Hub, passes: Passes) -> None:
         self.connection = connection
+        self._address = address
         self.push: Callable[[bytes], None] = connection.push
         self.asked = asked
         self.shown: Pass | None = None
@@ -78,7 +81,8 @@ class Socket:
         self.push(frame(orjson.dumps(members)))
 
     def admit(self, shown: Pass) -> None:
-        """Take a pass, and leave the channels that it does not allow."""
+        """Take a pass, and leave the channels that it does not allow. Raises `Problem` for one of other networks."""
+        shown.check_address(self._address)
         self.shown = shown
         for name, tenant in tuple(self._joined.items()):
             if channels.tenant_of(shown.principal, name) != tenant:
@@ -164,6 +168,7 @@ class Socket:
         wanted = self.asked._replace(credential=token)
         try:
             shown = await self._passes.get(wanted)
+            shown.check_address(self._address)
         except Problem as problem:
             raise Refused(problem.code, problem.message) from None
         if (shown.principal.id, shown.principal.tenant_id) != (
@@ -205,7 +210,7 @@ class Socket:
             self.admit(await self._passes.get(self.asked, fresh=True))
         except Problem as problem:
             if not problem.kind.retryable:
-                self.connection.finish(CLOSE_UNAUTHENTICATED, problem.message)
+                self.connection.finish(_close_code(problem), problem.message)
             elif _now() >= self.shown.ends_at:
                 self.connection.finish(CLOSE_TRY_LATER, problem.message)
             else:
@@ -245,8 +250,7 @@ class Sockets:
             return
         except Problem as problem:
             connection.push(frame(orjson.dumps({"type": "error", "code": problem.code, "message": problem.message})))
-            later = problem.kind.retryable
-            connection.finish(CLOSE_TRY_LATER if later else CLOSE_UNAUTHENTICATED, problem.message)
+            connection.finish(_close_code(problem), problem.message)
             return
         if socket is not None:
             await self._serve(socket, receive)
@@ -270,7 +274,7 @@ class Sockets:
             return None
         tenant = wanted.tenant.encode() or query.get("tenant_id", [""])[-1].encode()
         wanted = asked(wanted.credential, tenant, wanted.site.encode())
-        socket = Socket(connection, wanted, hub=self._hub, passes=self._passes)
+        socket = Socket(connection, wanted, address=head.address, hub=self._hub, passes=self._passes)
         socket.admit(await self._passes.get(wanted))
         return socket
 
@@ -304,6 +308,12 @@ class Sockets:
                 socket.connection.finish(CLOSE_UNAUTHENTICATED, "the session has ended")
             else:
                 socket.renew()
+
+
+def _close_code(problem: Problem) -> int:
+    if problem.kind.retryable:
+        return CLOSE_TRY_LATER
+    return CLOSE_DENIED if problem.kind.status is HTTPStatus.FORBIDDEN else CLOSE_UNAUTHENTICATED
 
 
 def _join_only(socket: Socket, scope: Any) -> None:
