@@ -41,5 +41,5 @@ service: .venv/.ready ## Begin a new service: make service name=x
 	@$(BIN)/python -m tools.new_service $(name)
 
 .PHONY: bench
-bench: .venv/.ready ## Measure against a monolith and Envoy, side by side
+bench: .venv/.ready ## Measure against a monolith and Envoy, side by side, and what identity costs
 	@$(BIN)/python -m bench
