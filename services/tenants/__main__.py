@@ -2,6 +2,7 @@
 
 from chassis.service import Service
 from chassis.settings import ServiceSettings
+from services.tenants.rpc.settings import SettingsRpc
 from services.tenants.rpc.sites import SitesRpc
 from services.tenants.rpc.tenants import TenantsRpc
 
@@ -10,7 +11,8 @@ def build(service: Service) -> None:
     """Put the parts together."""
     pager = service.pager()
     service.serve(TenantsRpc(pager))
-    service.serve(SitesRpc(pager))
+    service.serve(SitesRpc(service.database, pager))
+    service.serve(SettingsRpc(pager))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
 """The tables of tenants."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis import clock
+
+CURRENCY_DEFAULT = "USD"
+LOCALE_DEFAULT = "en-US"
+TIME_ZONE_DEFAULT = "UTC"
 
 
 class Base(DeclarativeBase):
@@ -22,7 +28,7 @@ class Changing:
 
 
 class Tenant(Changing, Base):
-    """A customer company."""
+    """A customer company, its limits (None: none) and how it is set up. A reason stands there while it is suspended."""
 
     __tablename__ = "tenants"
 
@@ -30,6 +36,17 @@ class Tenant(Changing, Base):
     name: Mapped[str]
     slug: Mapped[str]
     currency: Mapped[str]
+    status: Mapped[int]
+    suspend_reason: Mapped[str] = mapped_column(default="")
+    sites_max: Mapped[int | None]
+    stations_max: Mapped[int | None]
+    users_max: Mapped[int | None]
+    brand_name: Mapped[str] = mapped_column(default="")
+    primary_color: Mapped[str] = mapped_column(default="")
+    logo_url: Mapped[str] = mapped_column(default="")
+    features: Mapped[dict[str, bool]] = mapped_column(JSONB, default=dict)
+    locale: Mapped[str] = mapped_column(default=LOCALE_DEFAULT)
+    time_zone: Mapped[str] = mapped_column(default=TIME_ZONE_DEFAULT)
 
 
 class Site(Changing, Base):
@@ -56,3 +73,31 @@ class Station(Changing, Base):
     name: Mapped[str]
     kind: Mapped[int]
     deleted_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+
+
+class Setting(Base):
+    """A settings document as it is now. `name` is its kind, with `/` and the station where it belongs to one."""
+
+    __tablename__ = "settings"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str]
+    station_id: Mapped[UUID | None]
+    value: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    version: Mapped[int]
+    updated_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    updated_by: Mapped[str]
+
+
+class SettingVersion(Base):
+    """A settings document as it was written once. Rows are only ever added."""
+
+    __tablename__ = "setting_versions"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    updated_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    updated_by: Mapped[str]

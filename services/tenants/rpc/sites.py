@@ -1,18 +1,17 @@
-"""The edge of tenants: one method an RPC, in the contract's order."""
+"""The edge of sites and stations: one method an RPC, in the contract's order."""
 
-from typing import TypeVar
+from uuid import UUID
 
 from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.tenants.v1 import sites_pb2 as pb
 
 from chassis import call
+from chassis.db import Database
 from chassis.paging import Pager
 from chassis.rpc import server
-from services.tenants import store, tenants
-from services.tenants.models import Changing, Site, Station, Tenant
-
-M = TypeVar("M", pb.Site, pb.Station)
+from services.tenants import messages, sites, store
+from services.tenants.models import Site, Station
 
 
 class SitesRpc:
@@ -20,79 +19,69 @@ class SitesRpc:
 
     service = pb.DESCRIPTOR.services_by_name["SitesService"]
 
-    def __init__(self, pager: Pager) -> None:
+    def __init__(self, database: Database, pager: Pager) -> None:
+        self._database = database
         self._pager = pager
 
     @server.transactional
     async def ListSites(self, request: pb.ListSitesRequest, session: AsyncSession) -> pb.ListSitesResponse:
         page = self._pager.page(request, _columns(Site), default="name")
-        select = store.sites(call.current().principal, request.q)
+        select = store.sites(call.current().principal, q=request.q, time_zone=request.time_zone)
         rows, cursor = page.cut((await session.scalars(page.apply(select))).all())
-        return pb.ListSitesResponse(sites=[_site(row) for row in rows], next_cursor=cursor)
+        return pb.ListSitesResponse(sites=[messages.site(row) for row in rows], next_cursor=cursor)
 
     @server.transactional
     async def CreateSite(self, request: pb.CreateSiteRequest, session: AsyncSession) -> pb.Site:
-        return _site(await tenants.create_site(session, request.site))
+        return messages.site(await sites.create(session, request.site))
 
     @server.transactional
     async def GetSite(self, request: pb.GetSiteRequest, session: AsyncSession) -> pb.Site:
-        return _site(await tenants.get_site(session, request.id))
+        return messages.site(await sites.get(session, request.id))
 
     @server.transactional
     async def UpdateSite(self, request: pb.UpdateSiteRequest, session: AsyncSession) -> pb.Site:
-        row = await tenants.get_site(session, request.id, lock=True)
-        await tenants.change(session, row, request.site, request.update_mask.paths)
-        return _site(row)
+        return messages.site(await sites.change(session, request.id, request.site, request.update_mask.paths))
 
     @server.transactional
     async def DeleteSite(self, request: pb.DeleteSiteRequest, session: AsyncSession) -> Empty:
-        tenants.close(await tenants.get_site(session, request.id, lock=True))
+        await sites.close(session, request.id)
         return Empty()
 
     @server.transactional
     async def ListStations(self, request: pb.ListStationsRequest, session: AsyncSession) -> pb.ListStationsResponse:
-        site = await tenants.get_site(session, request.site_id)
+        site = await sites.get(session, request.site_id)
         page = self._pager.page(request, _columns(Station), default="name")
-        select = store.stations(call.current().principal, site.id)
+        kind = request.kind if request.HasField("kind") else None
+        select = store.stations_of(call.current().principal, site.id, q=request.q, kind=kind)
         rows, cursor = page.cut((await session.scalars(page.apply(select))).all())
-        return pb.ListStationsResponse(stations=[_station(row) for row in rows], next_cursor=cursor)
+        return pb.ListStationsResponse(stations=[messages.station(row) for row in rows], next_cursor=cursor)
 
     @server.transactional
     async def CreateStation(self, request: pb.CreateStationRequest, session: AsyncSession) -> pb.Station:
-        return _station(await tenants.create_station(session, request.site_id, request.station))
+        return messages.station(await sites.create_station(session, request.site_id, request.station))
 
     @server.transactional
     async def GetStation(self, request: pb.GetStationRequest, session: AsyncSession) -> pb.Station:
-        return _station(await tenants.get_station(session, request.id))
+        return messages.station(await sites.get_station(session, request.id))
 
     @server.transactional
     async def UpdateStation(self, request: pb.UpdateStationRequest, session: AsyncSession) -> pb.Station:
-        row = await tenants.get_station(session, request.id, lock=True)
-        await tenants.change(session, row, request.station, request.update_mask.paths)
-        return _station(row)
+        paths = request.update_mask.paths
+        return messages.station(await sites.change_station(session, request.id, request.station, paths))
 
     @server.transactional
     async def DeleteStation(self, request: pb.DeleteStationRequest, session: AsyncSession) -> Empty:
-        tenants.close(await tenants.get_station(session, request.id, lock=True))
+        await sites.close_station(session, request.id)
         return Empty()
 
+    async def ResolveSites(self, request: pb.ResolveSitesRequest) -> pb.ResolveSitesResponse:
+        query, told = store.OPEN_SITES, {}
+        if request.site_ids:
+            query, told = store.OPEN_SITES_BY_ID, {"ids": [UUID(site) for site in request.site_ids]}
+        rows = await self._database.read(query, call.current().principal.tenant, **told)
+        found = [pb.ResolvedSite(id=str(row["id"]), name=row["name"], time_zone=row["time_zone"]) for row in rows]
+        return pb.ResolveSitesResponse(sites=found)
 
-def _columns(model: type[Tenant | Site | Station]) -> dict[str, object]:
+
+def _columns(model: type[Site | Station]) -> dict[str, object]:
     return {"id": model.id, "name": model.name, "created_at": model.created_at}
-
-
-def _site(row: Site) -> pb.Site:
-    return _dated(pb.Site(id=str(row.id), name=row.name, time_zone=row.time_zone, address=row.address), row)
-
-
-def _station(row: Station) -> pb.Station:
-    # The generated types know no number.
-    station = pb.Station(id=str(row.id), site_id=str(row.site_id), name=row.name, kind=row.kind)  # type: ignore[arg-type]
-    return _dated(station, row)
-
-
-def _dated(message: M, row: Changing) -> M:
-    message.version = row.version
-    message.created_at.FromDatetime(row.created_at)
-    message.updated_at.FromDatetime(row.updated_at)
-    return message
