@@ -74,12 +74,14 @@ class Principal:
         """Whether the roles give this permission. Services are limited by audience instead.
 
         A role grants `orders.orders.read` itself, all of a service (`orders.*`), one verb everywhere (`*.read`) or
-        everything of the tenant (`*`): a service that registers tomorrow is covered by roles that exist today.
+        everything of the tenant (`*`): a service that registers tomorrow is covered by roles that exist today. What is
+        left of the second under the third, where a credential's scopes limit a role, is `orders.*.read`.
         """
         granted = self.permissions
         if permission in granted or "*" in granted:
             return True
-        return f"{permission.split('.', 1)[0]}.*" in granted or f"*.{permission.rpartition('.')[2]}" in granted
+        service, verb = permission.split(".", 1)[0], permission.rpartition(".")[2]
+        return f"{service}.*" in granted or f"*.{verb}" in granted or f"{service}.*.{verb}" in granted
 
     def may_see_site(self, site_id: str | UUID) -> bool:
         """Whether the principal acts in this site."""

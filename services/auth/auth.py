@@ -19,7 +19,7 @@ from joserfc.jwk import KeySet
 from chassis import clock, errors, identity
 from chassis.db import Database
 from chassis.identity import PLATFORM, Principal
-from services.auth import roles, sessions, store, tokens
+from services.auth import roles, scopes, sessions, store, tokens
 
 SERVICE_PREFIX = "svc_"
 
@@ -30,6 +30,10 @@ class Standing:
 
     principal: Principal
     ends_at: datetime | None = None
+    # Networks (CIDR) that the credential may be shown from; none: anywhere.
+    allowed_networks: tuple[str, ...] = ()
+    # Where the session acts unless the call says otherwise.
+    active_site: UUID | None = None
 
     @property
     def pass_ends_at(self) -> datetime:
@@ -48,6 +52,7 @@ async def stand(
         standing = await _of_api_token(database, credential, tenant_id)
     else:
         standing = await _of_access_token(database, credential, keys, tenant_id)
+    site_id = site_id or standing.active_site
     return replace(standing, principal=_narrowed(standing.principal, site_id)) if site_id else standing
 
 
@@ -68,8 +73,17 @@ async def _of_api_token(database: Database, credential: str, tenant_id: UUID | N
         raise sessions.expired()
     if tenant_id not in {None, row["tenant_id"]}:
         raise _not_a_member()
+    if row["suspended"]:
+        raise _suspended()
+    principal = _person_of_token(row) if row["kind"] == "personal" else _device(row)
+    if row["scopes"]:
+        principal = replace(principal, permissions=scopes.limited(principal.permissions, row["scopes"]))
+    return Standing(principal, row["expires_at"], allowed_networks=tuple(row["allowed_networks"]))
+
+
+def _device(row: Any) -> Principal:
     kind = tokens.PRINCIPALS[row["kind"]]
-    principal = Principal(
+    return Principal(
         kind=kind,
         id=str(row["id"]),
         tenant_id=UUID(str(row["tenant_id"])),
@@ -77,7 +91,20 @@ async def _of_api_token(database: Database, credential: str, tenant_id: UUID | N
         permissions=roles.permissions(kind),
         sites=frozenset({str(row["site_id"])}),
     )
-    return Standing(principal, row["expires_at"])
+
+
+def _person_of_token(row: Any) -> Principal:
+    if row["role"] is None:
+        # The person is no member any more, or may not act.
+        raise errors.Unauthenticated
+    # What the token does, its revocation ends: it stands where a session would.
+    person = Principal(kind="user", id=str(row["user_id"]), tenant_id=None, session_id=str(row["id"]))
+    person = _member(person, row)
+    if row["site_id"] is None:
+        return person
+    if not person.may_see_site(row["site_id"]):
+        raise errors.Unauthenticated
+    return replace(person, sites=frozenset({str(row["site_id"])}))
 
 
 async def _of_access_token(database: Database, credential: str, keys: KeySet, tenant_id: UUID | None) -> Standing:
@@ -86,11 +113,35 @@ async def _of_access_token(database: Database, credential: str, keys: KeySet, te
     # No row: the session has ended.
     if not rows or str(rows[0]["user_id"]) != claims["sub"]:
         raise errors.Unauthenticated
-    if rows[0]["expires_at"] <= clock.now():
+    session = rows[0]
+    if session["expires_at"] <= clock.now():
         raise sessions.expired()
-    ends_at = min(datetime.fromtimestamp(claims["exp"], UTC), rows[0]["expires_at"])
-    person = Principal(kind="user", id=claims["sub"], tenant_id=None, session_id=claims["sid"])
-    return Standing(_in_tenant(person, rows, tenant_id), ends_at)
+    confined_to = session["confined_to"] and UUID(str(session["confined_to"]))
+    if confined_to and tenant_id not in {None, confined_to}:
+        raise _not_a_member()
+    tenant_id = tenant_id or confined_to
+    person = Principal(
+        kind="user",
+        id=claims["sub"],
+        tenant_id=None,
+        session_id=claims["sid"],
+        actor=session["actor"],
+        authenticated_at=int(session["authenticated_at"].timestamp()),
+    )
+    if session["operator"]:
+        person = await _operator(database, person, tenant_id)
+    else:
+        person = _in_tenant(person, rows, tenant_id)
+    if session["scopes"] is not None:
+        person = replace(person, permissions=scopes.limited(person.permissions, session["scopes"]))
+    ends_at = min(datetime.fromtimestamp(claims["exp"], UTC), session["expires_at"])
+    return Standing(person, ends_at, active_site=_active_site(person, rows))
+
+
+def _active_site(person: Principal, rows: Sequence[Any]) -> UUID | None:
+    chosen = next((row["active_site"] for row in rows if str(row["tenant_id"]) == str(person.tenant_id)), None)
+    # Somebody who lost the site since acts in all that they have left.
+    return UUID(str(chosen)) if chosen and person.may_see_site(chosen) else None
 
 
 def _read(credential: str, keys: KeySet) -> dict[str, Any]:
@@ -116,8 +167,6 @@ def _read(credential: str, keys: KeySet) -> dict[str, Any]:
 
 def _in_tenant(person: Principal, rows: Sequence[Any], tenant_id: UUID | None) -> Principal:
     access = {UUID(str(row["tenant_id"])): row for row in rows if row["tenant_id"] is not None}
-    if rows[0]["operator"]:
-        return _operator(person, tenant_id)
     if tenant_id is None and len(access) > 1:
         raise errors.Invalid(fields={"X-Tenant-ID": ["is required: you are a member of several tenants"]})
     if not access:
@@ -125,18 +174,28 @@ def _in_tenant(person: Principal, rows: Sequence[Any], tenant_id: UUID | None) -
     chosen = access.get(tenant_id or next(iter(access)))
     if chosen is None:
         raise _not_a_member()
+    if chosen["suspended"]:
+        raise _suspended()
+    return _member(person, chosen)
+
+
+def _member(person: Principal, row: Any) -> Principal:
+    """What a member may do: the union of their roles, at their sites."""
+    named = (row["role"], *row["additional_roles"])
     return replace(
         person,
-        tenant_id=UUID(str(chosen["tenant_id"])),
-        roles=(chosen["role"],),
-        permissions=roles.permissions(chosen["role"]),
-        sites=frozenset(str(site) for site in chosen["site_ids"]),
+        tenant_id=UUID(str(row["tenant_id"])),
+        roles=tuple(dict.fromkeys(named)),
+        permissions=frozenset(row["own_permissions"]).union(*(roles.permissions(name) for name in named)),
+        sites=frozenset(str(site) for site in row["site_ids"]),
     )
 
 
-def _operator(person: Principal, tenant_id: UUID | None) -> Principal:
+async def _operator(database: Database, person: Principal, tenant_id: UUID | None) -> Principal:
     if tenant_id is None:
         return replace(person, roles=(roles.OPERATOR,), permissions=roles.OPERATOR_PERMISSIONS)
+    if (await database.read(store.SUSPENDED, PLATFORM, which=tenant_id))[0]["suspended"]:
+        raise _suspended()
     return replace(
         person,
         tenant_id=tenant_id,
@@ -150,6 +209,10 @@ def _narrowed(principal: Principal, site_id: UUID) -> Principal:
         message = "you do not act in this site"
         raise errors.Denied(message)
     return replace(principal, sites=frozenset({str(site_id)}))
+
+
+def _suspended() -> errors.Denied:
+    return errors.Denied("the tenant is suspended", code="TENANT_SUSPENDED")
 
 
 def _not_a_member() -> errors.Denied:

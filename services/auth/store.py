@@ -76,6 +76,8 @@ _token = sa.func.find_api_token(sa.bindparam("hash", type_=sa.LargeBinary)).tabl
     sa.column("suspended", sa.Boolean),
 )
 API_TOKEN = Query(sa.select(*_token.c).limit(sa.literal_column("1")))
+_SUSPENDED = sa.func.is_suspended(sa.bindparam("which", type_=_uuid)).label("suspended")
+SUSPENDED = Query(sa.select(_SUSPENDED).limit(sa.literal_column("1")))
 
 
 # Statements that every refresh and sign-in runs are put together once: each time, that costs more than running them.

@@ -99,6 +99,7 @@ class AuthRpc:
         issued.expires_at.FromDatetime(standing.pass_ends_at)
         if standing.ends_at is not None:
             issued.credential_expires_at.FromDatetime(standing.ends_at)
+        issued.allowed_networks.extend(standing.allowed_networks)
         return issued
 
     async def _recognise(self, email: str, password: str) -> Found:
