@@ -1,16 +1,21 @@
 """An auth process: `python -m services.auth`."""
 
+from switchyard.tenants.v1.sites_pb2_grpc import SitesServiceStub
+
 from chassis import resealing
 from chassis.service import Service
 from services.auth import passwords, post, tokens, work
+from services.auth.events import HANDLERS
 from services.auth.keys import RELOAD_S, Keyring
 from services.auth.letters import Letters
 from services.auth.models import Base
+from services.auth.permissions import Catalogue
 from services.auth.rpc.access import AccessRpc
 from services.auth.rpc.auth import AuthRpc
 from services.auth.rpc.keys import KeysRpc
 from services.auth.rpc.users import UsersRpc
 from services.auth.settings import AuthSettings
+from services.auth.sites import Sites
 
 
 def build(service: Service) -> None:
@@ -26,11 +31,15 @@ def build(service: Service) -> None:
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
     pager = service.pager()
     service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses))
-    service.serve(UsersRpc(hasher=hasher, pager=pager))
-    service.serve(AccessRpc(pager=pager))
+    catalogue = Catalogue(settings.registry_address)
+    sites = Sites(SitesServiceStub(service.channel("tenants")))
+    service.serve(UsersRpc(service.database, hasher=hasher, letters=letters, pager=pager, sites=sites))
+    service.serve(AccessRpc(catalogue=catalogue, pager=pager))
     service.serve(KeysRpc(vault=vault, keyring=keyring))
     service.needs(keyring.loaded)
     service.background(own.start())
+    service.background(catalogue.run())
+    service.handle(HANDLERS)
     service.every(RELOAD_S, own.load_keys)
     service.every(work.USES_EVERY_S, own.write_uses)
     service.every(post.EVERY_S, post.Post(service.database, letters, settings).send)

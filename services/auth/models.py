@@ -46,7 +46,8 @@ class Membership(Base):
     additional_roles: Mapped[list[str]] = mapped_column(default=list)
     site_ids: Mapped[list[UUID]]
     status: Mapped[str]
-    consented_at: Mapped[datetime | None]
+    # Not in the trail: it would tell who had an account before.
+    consented_at: Mapped[datetime | None] = mapped_column(info={"untold": True})
     last_login_at: Mapped[datetime | None]
     version: Mapped[int]
     created_at: Mapped[datetime]
@@ -179,3 +180,39 @@ class LoginFailures(Base):
     failures: Mapped[int]
     last_at: Mapped[datetime]
     blocked_until: Mapped[datetime]
+
+
+class Invitation(Base):
+    """A letter's token, as its hash, and what it gives: one an e-mail address.
+
+    Of a user who was created already (`user_id`) it takes the consent; otherwise it makes one, as `invited_by` may.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "id"),)
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    email: Mapped[str] = mapped_column(postgresql.CITEXT)
+    role: Mapped[str]
+    additional_roles: Mapped[list[str]]
+    site_ids: Mapped[list[UUID]]
+    invited_by: Mapped[UUID | None]
+    user_id: Mapped[UUID | None]
+    hash: Mapped[bytes] = mapped_column(info={"sensitive": True})
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+
+class OrderWork(Base):
+    """Who handled an order, and when: each event of the order's puts in what it alone knows."""
+
+    __tablename__ = "order_work"
+    __table_args__ = (sa.PrimaryKeyConstraint("tenant_id", "order_id"),)
+
+    tenant_id: Mapped[UUID]
+    order_id: Mapped[UUID]
+    user_id: Mapped[UUID | None]
+    began_at: Mapped[datetime | None]
+    ready_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]

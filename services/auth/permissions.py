@@ -29,6 +29,8 @@ from chassis.rpc import client
 PLATFORM_PREFIX = "platform."
 RETRY_S = 0.5
 CONTRACT_DEADLINE_S = 5.0
+# A process that has just started sees the registry within moments.
+PATIENCE_S = 2.0
 # What a contract may call a permission; anything else in one is not a permission.
 _NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+", re.ASCII)
 # The generated types call an extension a FieldDescriptor, which the runtime's own types do not accept.
@@ -109,14 +111,17 @@ class Catalogue:
         self._channel = grpc.aio.insecure_channel(registry_address, options=client.OPTIONS)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._contracts: dict[tuple[str, str], list[Asked]] = {}
-        self._now: Permissions | None = None
+        self._now = Permissions(())
+        self._seen = asyncio.Event()
 
-    @property
-    def now(self) -> Permissions:
-        """What there is now. Raises `Unavailable` until the registry has been seen once."""
-        if self._now is None:
+    async def now(self) -> Permissions:
+        """What there is now. Raises `Unavailable` if the registry has not been seen within `PATIENCE_S`."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._seen.wait()
+        except TimeoutError:
             message = "the services' contracts are not known yet"
-            raise errors.Unavailable(message, retry_after_s=1)
+            raise errors.Unavailable(message, retry_after_s=1) from None
         return self._now
 
     async def run(self) -> None:
@@ -147,6 +152,7 @@ class Catalogue:
                 contracts[key] = self._contracts.get(key) or await self._read(told)
         self._contracts = contracts
         self._now = Permissions(each for asked in contracts.values() for each in asked)
+        self._seen.set()
 
     async def _read(self, told: registry_pb2.Instance) -> list[Asked]:
         request = registry_pb2.GetContractRequest(digest=told.contract_digest)

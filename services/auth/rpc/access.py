@@ -1,5 +1,6 @@
 """The edge to roles and API tokens."""
 
+from collections.abc import Mapping
 from datetime import UTC
 from typing import ClassVar
 from uuid import UUID
@@ -10,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.auth.v1 import access_pb2
 
 from chassis import paging
-from chassis.rpc.server import transactional
+from chassis.rpc.server import prepared, transactional
 from services.auth import roles, tokens
 from services.auth.models import ApiToken
+from services.auth.permissions import Catalogue, Permission, Permissions
 
 _KINDS = {access_pb2.TOKEN_KIND_STORE: "store", access_pb2.TOKEN_KIND_CATALOG: "catalog"}
 _KIND_NUMBERS = {word: number for number, word in _KINDS.items()}
@@ -23,15 +25,55 @@ class AccessRpc:
 
     service: ClassVar[ServiceDescriptor] = access_pb2.DESCRIPTOR.services_by_name["AccessService"]
 
-    def __init__(self, *, pager: paging.Pager) -> None:
+    def __init__(self, *, catalogue: Catalogue, pager: paging.Pager) -> None:
+        self._catalogue = catalogue
         self._pager = pager
 
-    async def ListRoles(self, _request: access_pb2.ListRolesRequest) -> access_pb2.ListRolesResponse:
-        listed = [
-            access_pb2.Role(name=name, permissions=sorted(permissions), built_in=True)
-            for name, permissions in roles.ROLES.items()
-        ]
-        return access_pb2.ListRolesResponse(roles=listed)
+    @transactional
+    async def ListRoles(
+        self, _request: access_pb2.ListRolesRequest, session: AsyncSession
+    ) -> access_pb2.ListRolesResponse:
+        return access_pb2.ListRolesResponse(roles=await roles.listed(session))
+
+    async def _there(self, _request: object) -> Permissions:
+        return await self._catalogue.now()
+
+    @transactional
+    @prepared(_there)
+    async def CreateRole(
+        self, request: access_pb2.CreateRoleRequest, session: AsyncSession, there: Permissions
+    ) -> access_pb2.Role:
+        return await roles.create(session, request.role, there)
+
+    @transactional
+    async def GetRole(self, request: access_pb2.GetRoleRequest, session: AsyncSession) -> access_pb2.Role:
+        return await roles.get(session, request.name)
+
+    @transactional
+    @prepared(_there)
+    async def UpdateRole(
+        self, request: access_pb2.UpdateRoleRequest, session: AsyncSession, there: Permissions
+    ) -> access_pb2.Role:
+        named = set(request.update_mask.paths)
+        change = roles.Change(
+            permissions=list(request.role.permissions) if "permissions" in named else None,
+            description=request.role.description if "description" in named else None,
+        )
+        return await roles.update(session, request.name, change, there)
+
+    @transactional
+    async def DeleteRole(self, request: access_pb2.DeleteRoleRequest, session: AsyncSession) -> Empty:
+        await roles.delete(session, request.name)
+        return Empty()
+
+    @transactional
+    @prepared(_there)
+    async def ListPermissions(
+        self, _request: access_pb2.ListPermissionsRequest, session: AsyncSession, there: Permissions
+    ) -> access_pb2.ListPermissionsResponse:
+        defined = await roles.every(session)
+        shown = [_permission(each, defined) for each in there.known.values()]
+        return access_pb2.ListPermissionsResponse(permissions=shown)
 
     @transactional
     async def ListTokens(
@@ -59,6 +101,11 @@ class AccessRpc:
     async def DeleteToken(self, request: access_pb2.DeleteTokenRequest, session: AsyncSession) -> Empty:
         await tokens.delete(session, UUID(request.id))
         return Empty()
+
+
+def _permission(there: Permission, defined: Mapping[str, frozenset[str]]) -> access_pb2.Permission:
+    holders = [name for name, permissions in defined.items() if roles.granting(permissions, there.name)]
+    return access_pb2.Permission(name=there.name, service=there.service, methods=there.methods, roles=holders)
 
 
 def _token(row: ApiToken) -> access_pb2.ApiToken:

@@ -8,10 +8,16 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from switchyard.options.v1 import policy_pb2
 from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from chassis import migrate
+
+# The generated types call an extension a FieldDescriptor, which the runtime's own types do not accept.
+METHOD_POLICY: Any = policy_pb2.policy
+FIELD_POLICY: Any = policy_pb2.field
 
 
 def contracts() -> dict[str, bytes]:
@@ -21,6 +27,21 @@ def contracts() -> dict[str, bytes]:
         # Serialized sets that stand one after the other are one set.
         found[path.parts[-3]] = found.get(path.parts[-3], b"") + path.read_bytes()
     return found
+
+
+def foreign(permission: str = "acme.pets.feed", *, platform: bool = False, field: str = "") -> bytes:
+    """A contract of somebody else's with one method."""
+    file = FileDescriptorProto(name="acme.proto", package="acme.pets.v1")
+    service = file.service.add(name="PetsService")
+    method = service.method.add(name="Feed", input_type=".acme.pets.v1.Pet", output_type=".acme.pets.v1.Pet")
+    policy = policy_pb2.MethodPolicy(permission=permission, platform=platform)
+    method.options.Extensions[METHOD_POLICY].CopyFrom(policy)
+    pet = file.message_type.add(name="Pet")
+    collar = pet.field.add(name="collar", number=1, type=FieldDescriptorProto.TYPE_MESSAGE)
+    collar.type_name = ".acme.pets.v1.Pet.Collar"
+    price = pet.nested_type.add(name="Collar").field.add(name="price", number=1)
+    price.options.Extensions[FIELD_POLICY].read_permission = field
+    return FileDescriptorSet(file=[file]).SerializeToString()
 
 
 class Registry(registry_pb2_grpc.RegistryServiceServicer):

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import grpc
+import grpc.aio
 import orjson
 from google.protobuf import json_format
 from pydantic import SecretStr
 from switchyard.auth.v1 import (
+    access_pb2,
     access_pb2_grpc,
     auth_pb2,
     auth_pb2_grpc,
@@ -19,6 +22,7 @@ from switchyard.auth.v1 import (
     users_pb2,
     users_pb2_grpc,
 )
+from switchyard.tenants.v1 import sites_pb2, sites_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from chassis import identity
@@ -29,6 +33,8 @@ from services.auth import roles
 
 PASSWORD = "tall ships in the harbour"
 OPERATOR_EMAIL = "operator@switchyard.example"
+# What tenants does not know; any other site is there.
+NOWHERE = "00000000-0000-7000-8000-000000000000"
 ROOT_SECRET = "a root secret of the tests"
 MASTER_KEY = "a master key of the tests"
 # Cheap, so that a test waits for the database and not for Argon2.
@@ -69,8 +75,9 @@ class Stubs:
 class Auth:
     """A served auth process, and short ways to what most tests need."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, databases: Databases | None = None) -> None:
         self.running = running
+        self.databases = databases
 
     def stub(self, principal: Principal | None = None, **told: str) -> Any:
         return Stubs(self.running.channel(principal, **told))
@@ -85,6 +92,21 @@ class Auth:
         request = auth_pb2.LoginRequest(email=person.email, password=PASSWORD)
         signed_in: auth_pb2.LoginResponse = await self.stub(None, **told).Login(request)
         return signed_in
+
+    async def letter(self, address: str) -> str:
+        """The token of the last letter to an e-mail address."""
+        assert self.databases is not None
+        safe = vault(self)
+        await safe.load()
+        async with superuser(self.databases) as connection:
+            rows = await connection.fetch("SELECT id, sealed FROM letters ORDER BY created_at DESC, id DESC LIMIT 300")
+        opened = (orjson.loads(safe.open(row["sealed"], f"letters/{row['id']}")) for row in rows)
+        return next(str(letter["token"]) for letter in opened if letter["to"] == address)
+
+    async def accept(self, token: str, *, name: str = "Mira Lindqvist", password: str = PASSWORD) -> Any:
+        """Accept an invitation."""
+        request = users_pb2.AcceptInvitationRequest(token=token, name=name, password=password)
+        return await self.stub().AcceptInvitation(request)
 
     async def exchange(self, credential: str, tenant: Tenant | None = None, site: str = "") -> Principal:
         tenant_id = str(tenant.id) if tenant else ""
@@ -105,6 +127,34 @@ def vault(auth: Auth, master: str = MASTER_KEY, previous: str = "") -> Vault:
 def admin(tenant: Tenant, *, sites: tuple[str, ...] = ()) -> Principal:
     """Somebody with the admin's permissions who is not in the table of members."""
     return tenant.user(permissions=roles.permissions("admin"), sites=sites)
+
+
+async def own_role(auth: Auth, tenant: Tenant, name: str, *permissions: str) -> access_pb2.Role:
+    """A role of the tenant's own."""
+    role = access_pb2.Role(name=name, permissions=permissions)
+    created: access_pb2.Role = await auth.stub(admin(tenant)).CreateRole(access_pb2.CreateRoleRequest(role=role))
+    return created
+
+
+class Tenants(sites_pb2_grpc.SitesServiceServicer):
+    """A tenants service that knows every site but one."""
+
+    async def ResolveSites(self, request: Any, _context: Any) -> sites_pb2.ResolveSitesResponse:
+        known = [site.lower() for site in request.site_ids if site != NOWHERE]
+        return sites_pb2.ResolveSitesResponse(sites=[sites_pb2.ResolvedSite(id=site) for site in known])
+
+
+@asynccontextmanager
+async def serving_tenants() -> AsyncIterator[str]:
+    """Its address."""
+    server = grpc.aio.server()
+    sites_pb2_grpc.add_SitesServiceServicer_to_server(Tenants(), server)  # type: ignore[abstract] # all that is asked
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    try:
+        yield address
+    finally:
+        await server.stop(None)
 
 
 @asynccontextmanager

@@ -1,13 +1,10 @@
 """What contracts ask for, and following those that run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
-from switchyard.options.v1 import policy_pb2
 
 from chassis import errors
 from services.auth import permissions
@@ -15,29 +12,10 @@ from services.auth.permissions import Catalogue, Permissions
 from services.auth.tests import registry
 from services.auth.tests.registry import Registry
 
-# The generated types call an extension a FieldDescriptor, which the runtime's own types do not accept.
-METHOD_POLICY: Any = policy_pb2.policy
-FIELD_POLICY: Any = policy_pb2.field
-
 
 def everything() -> Permissions:
     contracts = registry.contracts().items()
     return Permissions(each for name, contract in contracts for each in permissions.read(name, contract))
-
-
-def foreign(permission: str = "acme.pets.feed", *, platform: bool = False, field: str = "") -> bytes:
-    """A contract of somebody else's with one method."""
-    file = FileDescriptorProto(name="acme.proto", package="acme.pets.v1")
-    service = file.service.add(name="PetsService")
-    method = service.method.add(name="Feed", input_type=".acme.pets.v1.Pet", output_type=".acme.pets.v1.Pet")
-    policy = policy_pb2.MethodPolicy(permission=permission, platform=platform)
-    method.options.Extensions[METHOD_POLICY].CopyFrom(policy)
-    pet = file.message_type.add(name="Pet")
-    collar = pet.field.add(name="collar", number=1, type=FieldDescriptorProto.TYPE_MESSAGE)
-    collar.type_name = ".acme.pets.v1.Pet.Collar"
-    price = pet.nested_type.add(name="Collar").field.add(name="price", number=1)
-    price.options.Extensions[FIELD_POLICY].read_permission = field
-    return FileDescriptorSet(file=[file]).SerializeToString()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -55,17 +33,10 @@ async def catalogue(told: Registry) -> AsyncIterator[Catalogue]:
     await asyncio.gather(following, return_exceptions=True)
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(catalogue: Catalogue, *wanted: str) -> None:
     async with asyncio.timeout(10):
-        while not true():
+        while set((await catalogue.now()).known) != set(wanted):
             await asyncio.sleep(0.01)
-
-
-def known(catalogue: Catalogue) -> set[str]:
-    try:
-        return set(catalogue.now.known)
-    except errors.Unavailable:
-        return {"nothing yet"}
 
 
 class TestRead:
@@ -88,13 +59,13 @@ class TestRead:
         assert everything().known["orders.override"].methods == ["UpdateOrder"]
 
     def test_what_a_nested_field_demands_is_there(self) -> None:
-        found = Permissions(permissions.read("pets", foreign(field="acme.prices.read")))
+        found = Permissions(permissions.read("pets", registry.foreign(field="acme.prices.read")))
 
         assert found.known["acme.prices.read"].methods == ["Feed"]
 
     @pytest.mark.parametrize("name", ["*", "acme.*", "Acme.Pets", "feed", "acme..feed", "acme.pets.feed "])
     def test_what_is_no_permission_is_not_one(self, name: str) -> None:
-        assert permissions.read("pets", foreign(name)) == []
+        assert permissions.read("pets", registry.foreign(name)) == []
 
     @pytest.mark.parametrize("garbage", [b"", b"\xff\xff", b"no contract"])
     def test_what_is_no_contract_asks_for_nothing(self, garbage: bytes) -> None:
@@ -113,32 +84,32 @@ class TestCovered:
 
 class TestCatalogue:
     async def test_a_service_that_comes_and_goes(self, catalogue: Catalogue, told: Registry) -> None:
-        await until(lambda: known(catalogue) == set())
+        await until(catalogue)
 
-        running = await told.put("pets", foreign())
-        await until(lambda: known(catalogue) == {"acme.pets.feed"})
+        running = await told.put("pets", registry.foreign())
+        await until(catalogue, "acme.pets.feed")
         await told.take_out(running)
 
-        await until(lambda: known(catalogue) == set())
+        await until(catalogue)
 
     async def test_two_versions_at_once_give_both(self, catalogue: Catalogue, told: Registry) -> None:
-        await told.put("pets", foreign())
-        await told.put("pets", foreign("acme.pets.brush"))
+        await told.put("pets", registry.foreign())
+        await told.put("pets", registry.foreign("acme.pets.brush"))
 
-        await until(lambda: known(catalogue) == {"acme.pets.feed", "acme.pets.brush"})
+        await until(catalogue, "acme.pets.feed", "acme.pets.brush")
 
     async def test_only_what_an_instance_serves_counts(self, catalogue: Catalogue, told: Registry) -> None:
-        await told.put("pets", foreign(), grpc_services=["acme.pets.v1.OtherService"])
-        await told.put("pets", foreign("acme.pets.brush"), grpc_services=["acme.pets.v1.PetsService"])
+        await told.put("pets", registry.foreign(), grpc_services=["acme.pets.v1.OtherService"])
+        await told.put("pets", registry.foreign("acme.pets.brush"), grpc_services=["acme.pets.v1.PetsService"])
 
-        await until(lambda: known(catalogue) == {"acme.pets.brush"})
+        await until(catalogue, "acme.pets.brush")
 
     async def test_a_broken_contract_harms_no_other(self, catalogue: Catalogue, told: Registry) -> None:
         await told.put("broken", b"\xff\xff")
-        await told.put("pets", foreign())
+        await told.put("pets", registry.foreign())
 
-        await until(lambda: known(catalogue) == {"acme.pets.feed"})
+        await until(catalogue, "acme.pets.feed")
 
     async def test_before_the_registry_is_seen_nothing_is_known(self) -> None:
         with pytest.raises(errors.Unavailable):
-            _ = Catalogue("127.0.0.1:1").now
+            await Catalogue("127.0.0.1:1").now()

@@ -12,7 +12,7 @@ from chassis import errors
 from chassis.identity import Principal
 from chassis.testing import Databases, Tenant
 from services.auth import roles
-from services.auth.tests.support import PASSWORD, Auth, admin, outbox
+from services.auth.tests.support import NOWHERE, PASSWORD, Auth, admin, outbox, own_role
 
 
 def new_user(**more: Any) -> users_pb2.CreateUserRequest:
@@ -79,10 +79,52 @@ class TestCreateUser:
         assert (created.name, created.version, created.created_at) != (known.name, 1, known.created_at)
         assert created.name == "Ours"
 
+    async def test_a_person_known_elsewhere_is_asked_first(self, auth: Auth, tenant: Tenant) -> None:
+        person = await auth.person(Tenant())
+        await auth.stub(admin(tenant)).CreateUser(new_user(email=person.email))
+        token = (await auth.sign_in(person)).access_token
+
+        with pytest.raises(errors.Denied):
+            await auth.exchange(token, tenant)
+        await auth.accept(await auth.letter(person.email))
+
+        again = (await auth.sign_in(person)).access_token
+        assert (await auth.exchange(again, tenant)).roles == ("staff",)
+
+    async def test_an_own_role_and_further_ones_are_given(self, auth: Auth, tenant: Tenant) -> None:
+        await own_role(auth, tenant, "barista", "orders.create")
+
+        created = await auth.stub(admin(tenant)).CreateUser(new_user(role="barista", additional_roles=["auditor"]))
+
+        assert (created.role, list(created.additional_roles)) == ("barista", ["auditor"])
+
+    async def test_a_further_role_that_is_unknown_is_invalid(self, auth: Auth, tenant: Tenant) -> None:
+        with pytest.raises(errors.Invalid) as refusal:
+            await auth.stub(admin(tenant)).CreateUser(new_user(additional_roles=["emperor"]))
+
+        assert set(refusal.value.fields) == {"user.additional_roles"}
+
+    async def test_nobody_gives_further_what_they_lack(self, auth: Auth, tenant: Tenant) -> None:
+        manager = tenant.user(permissions=roles.permissions("manager") | {"auth.users.write"})
+        await own_role(auth, tenant, "paymaster", "auth.tokens.write")
+
+        for further in ("admin", "paymaster"):
+            with pytest.raises(errors.Denied) as refusal:
+                await auth.stub(manager).CreateUser(new_user(additional_roles=[further]))
+            assert set(refusal.value.fields) == {"user.additional_roles"}
+
+    async def test_a_site_that_tenants_does_not_know_is_invalid(self, auth: Auth, tenant: Tenant) -> None:
+        with pytest.raises(errors.Invalid) as refusal:
+            await auth.stub(admin(tenant)).CreateUser(new_user(site_ids=[str(uuid7()), NOWHERE]))
+
+        assert set(refusal.value.fields) == {"user.site_ids.1"}
+
     async def test_their_password_stays(self, auth: Auth, tenant: Tenant) -> None:
         person = await auth.person(Tenant())
+        await auth.accept(await auth.letter(person.email))
 
         await auth.stub(admin(tenant)).CreateUser(new_user(email=person.email, password="an intruder's choice"))
+        await auth.accept(await auth.letter(person.email), password="another intruder's choice")
 
         assert len((await auth.sign_in(person)).tenants) == 2
         request = auth_pb2.LoginRequest(email=person.email, password="an intruder's choice")
@@ -168,10 +210,12 @@ class TestListUsers:
         site = str(uuid7())
         local = await auth.person(tenant, sites=(site,))
         manager = await auth.person(tenant, role="manager", sites=(str(uuid7()),))
+        await auth.stub(admin(tenant)).UpdateUser(change(manager.id, additional_roles=["auditor"]))
         await auth.stub(admin(tenant)).UpdateUser(change(manager.id, status=users_pb2.USER_STATUS_DISABLED))
 
         by = admin(tenant)
         assert await self.listed(auth, by, role="manager") == [manager.id]
+        assert await self.listed(auth, by, role="auditor") == [manager.id]
         assert await self.listed(auth, by, site_id=site) == [local.id]
         assert await self.listed(auth, by, status=users_pb2.USER_STATUS_DISABLED) == [manager.id]
         assert await self.listed(auth, by, q=local.email[:30].upper()) == [local.id]
@@ -218,6 +262,7 @@ class TestUpdateUser:
     async def test_disabled_in_one_tenant_goes_on_in_the_other(self, auth: Auth, tenant: Tenant) -> None:
         person, other = await auth.person(tenant), Tenant()
         await auth.stub(admin(other)).CreateUser(new_user(email=person.email))
+        await auth.accept(await auth.letter(person.email))
         token = (await auth.sign_in(person)).access_token
 
         await auth.stub(admin(tenant)).UpdateUser(change(person.id, status=users_pb2.USER_STATUS_DISABLED))
