@@ -130,10 +130,12 @@ async def refresh(session: AsyncSession, token: str, secret: bytes) -> SignedIn 
     return await _signed_in(session, row, successor)
 
 
-async def end(session: AsyncSession, user_id: UUID, *, reason: str, only: UUID | None = None) -> None:
-    """End a person's sessions, or one; everything that hangs on them stops within a second."""
+async def end(
+    session: AsyncSession, user_id: UUID, *, reason: str, only: UUID | None = None, but: UUID | None = None
+) -> None:
+    """End a person's sessions, or only one, or all but one; what hangs on them stops within a second."""
     await store.act_as(session, user_id)
-    for session_id in await store.end_sessions(session, user_id, clock.now(), reason=reason, only=only):
+    for session_id in await store.end_sessions(session, user_id, clock.now(), reason=reason, only=only, but=but):
         audit.changed(session, f"sessions/{session_id}", after={"end_reason": reason})
         ended = events_pb2.SessionRevoked(session_id=str(session_id), user_id=str(user_id), reason=reason)
         events.publish(session, ended, subject=f"sessions/{session_id}", audience=[f"user:{user_id}"])

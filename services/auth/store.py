@@ -237,9 +237,15 @@ async def use(session: AsyncSession, session_id: UUID, now: datetime, *, at_most
 
 
 async def end_sessions(
-    session: AsyncSession, user_id: UUID, now: datetime, *, reason: str, only: UUID | None = None
+    session: AsyncSession,
+    user_id: UUID,
+    now: datetime,
+    *,
+    reason: str,
+    only: UUID | None = None,
+    but: UUID | None = None,
 ) -> Sequence[UUID]:
-    """End a person's live sessions, or only one of them; those that this call ended."""
+    """End a person's live sessions, or only one, or all but one; those that this call ended."""
     statement = (
         sa.update(Session)
         .where(Session.user_id == user_id, Session.ended_at.is_(None))
@@ -248,6 +254,8 @@ async def end_sessions(
     )
     if only is not None:
         statement = statement.where(Session.id == only)
+    if but is not None:
+        statement = statement.where(Session.id != but)
     return (await session.scalars(statement, execution_options={"synchronize_session": False})).all()
 
 
