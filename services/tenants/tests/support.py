@@ -106,12 +106,14 @@ class Company:
 
 def document(key: str, value: dict[str, Any]) -> settings_pb2.PutSettingRequest:
     request = settings_pb2.PutSettingRequest(key=key)
+    request.value.SetInParent()
     request.value.update(value)
     return request
 
 
 def for_station(station_id: str, value: dict[str, Any]) -> settings_pb2.PutStationSettingRequest:
     request = settings_pb2.PutStationSettingRequest(station_id=station_id)
+    request.value.SetInParent()
     request.value.update(value)
     return request
 
