@@ -75,7 +75,10 @@ class Pass:
 
     def check_address(self, address: str) -> None:
         """Raise `Problem` for a client of a network that the credential may not be shown from."""
-        if self.networks and not any(_plain(address) in network for network in self.networks):
+        if not self.networks:
+            return
+        found = _plain(address)
+        if found is None or not any(found in network for network in self.networks):
             raise Problem("UNAUTHENTICATED", "the credential may not be shown from this network")
 
 

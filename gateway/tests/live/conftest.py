@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,12 +52,16 @@ class Auth(auth_pb2_grpc.AuthServiceServicer):
         """Begin a test."""
         self.principals.clear()
         self.exchanges.clear()
+        # Tenants that are suspended, and the networks of a credential.
+        self.suspended: set[str] = set()
+        self.networks: dict[str, list[str]] = {}
         self.lifetime_s = float(identity.PASS_LIFETIME_S)
         self.gate.set()
 
-    def sign_in(self, principal: Principal, *, ends_in_s: float = 900) -> str:
-        """A credential of the principal."""
+    def sign_in(self, principal: Principal, *, ends_in_s: float = 900, networks: Sequence[str] = ()) -> str:
+        """A credential of the principal, which may be shown from some networks alone."""
         credential = f"token-{uuid7()}"
+        self.networks[credential] = list(networks)
         self.principals[credential] = principal
         self.ends_at[credential] = time.time() + ends_in_s
         return credential
@@ -71,8 +75,11 @@ class Auth(auth_pb2_grpc.AuthServiceServicer):
         assert principal is not None
         if request.tenant_id and request.tenant_id != str(principal.tenant_id):
             await _abort(context, errors.Denied())
+        if str(principal.tenant_id) in self.suspended:
+            await _abort(context, errors.Denied(code="TENANT_SUSPENDED"))
         now = time.time() - identity.PASS_LIFETIME_S + self.lifetime_s
-        issued = auth_pb2.Pass(token=identity.sign_pass(principal, signing_key(), now=now))
+        token = identity.sign_pass(principal, signing_key(), now=now)
+        issued = auth_pb2.Pass(token=token, allowed_networks=self.networks[request.credential])
         issued.expires_at.seconds = int(time.time() + self.lifetime_s)
         issued.credential_expires_at.FromNanoseconds(int(self.ends_at[request.credential] * 1e9))
         return issued
@@ -206,6 +213,7 @@ class House:
     nats: Nats
     http: httpx.AsyncClient
     instance: str
+    settings: Settings
     tenant: Tenant = field(default_factory=Tenant)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -226,6 +234,11 @@ class House:
             _serving(lambda server: server.add_generic_rpc_handlers((added,)))
         )
         return added, await self.registry.put("kettles", address, self.contract, grpc_services=[SERVICE])
+
+    async def second_gateway(self) -> "House":
+        """The same house seen through another gateway."""
+        gateway, http = await _begin(self.stack, self.settings)
+        return replace(self, gateway=gateway, http=http)
 
     async def publish(
         self, kind: str, data: dict[str, Any], *, audience: str = "", tenant: str | None = None
@@ -275,16 +288,22 @@ async def _houses(servers: EmbeddedServers, nats: Nats, contract: bytes) -> Asyn
                 "drain_s": 2.0,
                 **more,
             }
-            gateway = Gateway(Settings(**values))
-            running = asyncio.create_task(gateway.run())
-            stack.push_async_callback(_stop, gateway, running)
-            async with asyncio.timeout(20):
-                while not await gateway.ready():
-                    await asyncio.sleep(0.01)
-            http = await enter(httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}"))
-            return House(gateway, auth, registry, kettles, contract, nats, http, instance, stack=stack)
+            settings = Settings(**values)
+            gateway, http = await _begin(stack, settings)
+            return House(gateway, auth, registry, kettles, contract, nats, http, instance, settings, stack=stack)
 
         yield make
+
+
+async def _begin(stack: AsyncExitStack, settings: Settings) -> tuple[Gateway, httpx.AsyncClient]:
+    gateway = Gateway(settings)
+    running = asyncio.create_task(gateway.run())
+    stack.push_async_callback(_stop, gateway, running)
+    async with asyncio.timeout(20):
+        while not await gateway.ready():
+            await asyncio.sleep(0.01)
+    http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{gateway.port}"))
+    return gateway, http
 
 
 async def _stop(gateway: Gateway, running: "asyncio.Task[None]") -> None:
