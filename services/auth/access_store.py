@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.auth.models import Account, Invitation, Membership, OrderWork, Role, TenantStanding
+from services.auth.models import Account, ApiToken, Invitation, Membership, OrderWork, Role, TenantStanding
 
 
 class Invited(NamedTuple):
@@ -84,6 +84,16 @@ async def lock_member(session: AsyncSession, user_id: UUID) -> Membership | None
 async def tenant_name(session: AsyncSession) -> str:
     """What the tenant is called, as far as auth has been told."""
     return await session.scalar(sa.select(TenantStanding.name)) or ""
+
+
+async def is_suspended(session: AsyncSession) -> bool:
+    """Whether the tenant is suspended, as far as auth has been told."""
+    return await session.scalar(sa.select(TenantStanding.status)) == "suspended"
+
+
+async def api_token(session: AsyncSession, token_id: UUID) -> ApiToken | None:
+    """An API token of the tenant."""
+    return (await session.scalars(sa.select(ApiToken).where(ApiToken.id == token_id))).one_or_none()
 
 
 async def count_seats(session: AsyncSession) -> tuple[int, int | None]:

@@ -1,8 +1,8 @@
 """Roles: each a name for a set of permissions, built-in or a tenant's own.
 
 Most of the built-in ones are listed one by one, so that a reader sees what is given. The pattern `*` (everything of the
-tenant) and patterns such as `*.read` and `audit.*` also cover services that register tomorrow; `Principal.may` says what
-a pattern covers, and what acts for the platform is never covered by one.
+tenant) and patterns such as `*.read` and `audit.*` also cover services that register tomorrow; `Principal.may` says
+what a pattern covers, and what acts for the platform is never covered by one.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -62,19 +62,12 @@ ROLES = {
     "auditor": frozenset({"*.read", "audit.*"}),
 }
 
-# An operator works for the platform: inside a tenant as its admin, outside of any with these alone.
-OPERATOR_PERMISSIONS = frozenset(
-    {
-        "audit.events.read",
-        "platform.keys.read",
-        "platform.keys.write",
-        "platform.tenants.read",
-        "platform.tenants.write",
-        "registry.read",
-        "registry.write",
-    }
+# What the methods that act for the platform ask for. It is held by its name or not at all, and by operators alone.
+PLATFORM_PERMISSIONS = frozenset(
+    {"platform.keys.read", "platform.keys.write", "platform.tenants.read", "platform.tenants.write", "registry.write"}
 )
-
+# An operator works for the platform: inside a tenant as its admin, outside of any with these alone.
+OPERATOR_PERMISSIONS = PLATFORM_PERMISSIONS | {"audit.events.read", "registry.read"}
 
 # Names that a tenant cannot use: these mean something else where roles are told.
 RESERVED = frozenset({*ROLES, OPERATOR, "service", "scope"})

@@ -6,6 +6,8 @@ of one service (`orders.*.read`), which `Principal.may` understands.
 
 from collections.abc import Collection
 
+from services.auth import roles
+
 
 def limited(granted: Collection[str], scopes: Collection[str]) -> frozenset[str]:
     """What is granted and within the scopes."""
@@ -17,7 +19,7 @@ def _overlap(wide: str, narrow: str) -> str:
     """What both patterns cover, where the first is the wider or they cross; empty: nothing."""
     if wide == narrow:
         return narrow
-    if narrow.startswith("platform."):
+    if narrow in roles.PLATFORM_PERMISSIONS or narrow.startswith("platform."):
         # What acts for the platform is held by its name or not at all.
         return ""
     if wide == "*":

@@ -12,7 +12,7 @@ from switchyard.auth.v1 import access_pb2
 
 from chassis import paging
 from chassis.rpc.server import prepared, transactional
-from services.auth import roles, tokens
+from services.auth import explain, roles, tokens
 from services.auth.models import ApiToken
 from services.auth.permissions import Catalogue, Permission, Permissions
 
@@ -74,6 +74,13 @@ class AccessRpc:
         defined = await roles.every(session)
         shown = [_permission(each, defined) for each in there.known.values()]
         return access_pb2.ListPermissionsResponse(permissions=shown)
+
+    @transactional
+    @prepared(_there)
+    async def ExplainAccess(
+        self, request: access_pb2.ExplainAccessRequest, session: AsyncSession, there: Permissions
+    ) -> access_pb2.Explanation:
+        return await explain.explain(session, request, there)
 
     @transactional
     async def ListTokens(

@@ -35,3 +35,4 @@ class TestLimited:
 
         assert scopes.limited(held, {"*"}) == {"*"}
         assert "platform.tenants.read" not in scopes.limited(held, {"platform.*"})
+        assert scopes.limited(frozenset({"*"}), {"registry.write", "platform.tenants.read"}) == frozenset()

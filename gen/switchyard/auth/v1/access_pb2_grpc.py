@@ -141,7 +141,7 @@ class AccessServiceServicer:
 
     def ExplainAccess(self, request, context):
         """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
-        site that is missing.
+        site that is missing. A user who has been asked to join is answered as they will be once they have.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

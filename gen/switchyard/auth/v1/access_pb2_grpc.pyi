@@ -56,7 +56,7 @@ class AccessServiceStub:
     """
     ExplainAccess: _grpc.UnaryUnaryMultiCallable[_access_pb2.ExplainAccessRequest, _access_pb2.Explanation]
     """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
-    site that is missing.
+    site that is missing. A user who has been asked to join is answered as they will be once they have.
     """
     ListTokens: _grpc.UnaryUnaryMultiCallable[_access_pb2.ListTokensRequest, _access_pb2.ListTokensResponse]
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
@@ -94,7 +94,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     ExplainAccess: _aio.UnaryUnaryMultiCallable[_access_pb2.ExplainAccessRequest, _access_pb2.Explanation]  # type: ignore[assignment]
     """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
-    site that is missing.
+    site that is missing. A user who has been asked to join is answered as they will be once they have.
     """
     ListTokens: _aio.UnaryUnaryMultiCallable[_access_pb2.ListTokensRequest, _access_pb2.ListTokensResponse]  # type: ignore[assignment]
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
@@ -171,7 +171,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.Explanation, _abc.Awaitable[_access_pb2.Explanation]]:
         """Explain why a user or an API token may or may not do something: the rule, the role that grants it, the permission or
-        site that is missing.
+        site that is missing. A user who has been asked to join is answered as they will be once they have.
         """
 
     @_abc_1.abstractmethod
