@@ -16,13 +16,14 @@ from chassis.identity import REVOKED, Principal
 from gateway import bodies, cache, errors, pages, raw
 from gateway.backends import Backends, Unreachable, problem
 from gateway.errors import Problem
-from gateway.foreign import Rules, Trail
+from gateway.foreign import Rules
 from gateway.headers import CACHE, POLICY, SECURITY, Head, Origins, Raw
 from gateway.limits import Demand, Limiter, Verdict
 from gateway.operation import Charges, Operation
 from gateway.passes import Pass, Passes
 from gateway.routes import MethodNotAllowed, RouteTable
 from gateway.settings import Settings
+from gateway.trail import Trail
 from gateway.transcode import Answer
 
 # Path and query together.
@@ -169,7 +170,7 @@ class App:
             await self._charge(request, self._charges.exchange(request.head.address))
             shown = await self._passes.get(asked)
         if shown.networks:
-            shown.check_address(request.head.address)
+            await self._trail.refuse_elsewhere(shown, request.head)
         return shown
 
     async def _limit(self, request: Request, operation: Operation, shown: Pass | None) -> None:

@@ -1,28 +1,19 @@
 """What the gateway does for a service that is not built on the chassis: permission, field rules, audit.
 
 A service on the chassis enforces its contract itself and says so in its registry entry. Any other gets from here what
-its contract declares, so that a few lines in any language are enough to be safe behind the gateway. Its audit events
-carry no number of the service's own: they are in the tenant's chain, but one that is lost on its way to JetStream
-leaves no gap.
+its contract declares, so that a few lines in any language are enough to be safe behind the gateway.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any
 
-import nats.errors
-import structlog
 from google.protobuf.message import Message
-from nats.aio.client import Client as Nats
-from nats.js.errors import Error as JetStreamError
 
-from chassis import audit, call, errors, policy
+from chassis import errors, policy
 from chassis.identity import Principal
-from chassis.rpc import metadata, validation
+from chassis.rpc import validation
+from gateway import trail
 from gateway.errors import Problem, invalid, permission_denied
 from gateway.routes import Route
-
-PUBLISH_TIMEOUT_S: Final = 2.0
-
-log = structlog.get_logger()
 
 
 class Rules:
@@ -30,7 +21,6 @@ class Rules:
 
     def __init__(self, route: Route) -> None:
         declared = route.policy
-        self._service = route.service
         self._action = f"{route.service}.{route.method.name}"
         self._permission = declared.permission
         self._platform = declared.platform
@@ -69,51 +59,9 @@ class Rules:
             found.refused_by = self._path
             raise found from None
 
-    def record(self, principal: Principal, told: Any, *, code: str = "") -> "Entry | None":
+    def record(self, principal: Principal, told: Any, *, code: str = "") -> trail.Entry | None:
         """What the trail is told of a call that changed something, or was denied; None where nothing is recorded."""
         denied = code in {"PERMISSION_DENIED", "IMPERSONATION_FORBIDDEN"}
         if not denied and (code or not self._category):
             return None
-        circumstances = dict(told)
-        current = call.Call(
-            principal=principal,
-            action=self._action,
-            category=self._category,
-            request_id=str(circumstances.get(metadata.REQUEST_ID, "")),
-            address=str(circumstances.get(metadata.ADDRESS, "")),
-            user_agent=_text(circumstances.get(metadata.USER_AGENT, b"")),
-            audit_context=_text(circumstances.get(metadata.AUDIT_CONTEXT, b"")),
-        )
-        outcome = audit.DENIED if denied else audit.SUCCESS
-        event = audit.event(current, service=self._service, tenant=principal.tenant, outcome=outcome, code=code)
-        return Entry(event.id, *audit.message(event))
-
-
-class Entry(NamedTuple):
-    """An audit event, ready to send."""
-
-    id: str
-    subject: str
-    body: bytes
-
-
-class Trail:
-    """Where the audit events of foreign services go. `connection` is set once NATS is there."""
-
-    connection: Nats | None = None
-
-    async def record(self, entry: Entry | None) -> None:
-        """Hand an event to JetStream. The call has happened: a failure is logged and not the client's."""
-        if entry is None:
-            return
-        try:
-            if self.connection is None:
-                raise nats.errors.ConnectionClosedError
-            stream = self.connection.jetstream(timeout=PUBLISH_TIMEOUT_S)
-            await stream.publish(entry.subject, entry.body, headers={"Nats-Msg-Id": entry.id})
-        except (nats.errors.Error, JetStreamError, OSError) as failure:
-            log.error("foreign_audit_event_lost", subject=entry.subject, event_id=entry.id, error=repr(failure))  # noqa: TRY400
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return trail.entry(principal, told, action=self._action, category=self._category, code=code)

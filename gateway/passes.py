@@ -53,7 +53,17 @@ class Pass:
     that the credential may be shown from; none: anywhere.
     """
 
-    __slots__ = ("credential_ends_at", "demands", "ends_at", "marks", "networks", "principal", "token", "told")
+    __slots__ = (
+        "credential_ends_at",
+        "demands",
+        "ends_at",
+        "has_strayed",
+        "marks",
+        "networks",
+        "principal",
+        "token",
+        "told",
+    )
 
     def __init__(
         self,
@@ -71,15 +81,16 @@ class Pass:
         # What its calls are charged to, by rate class; filled by who charges.
         self.demands: dict[str, Demand] = {}
         self.marks = revocation.marks(principal)
+        # Whether it was shown from elsewhere.
+        self.has_strayed = False
         self.networks = tuple(ip_network(each, strict=False) for each in networks)
 
-    def check_address(self, address: str) -> None:
-        """Raise `Problem` for a client of a network that the credential may not be shown from."""
+    def may_come_from(self, address: str) -> bool:
+        """Whether the credential may be shown from a client's address."""
         if not self.networks:
-            return
+            return True
         found = _plain(address)
-        if found is None or not any(found in network for network in self.networks):
-            raise Problem("UNAUTHENTICATED", "the credential may not be shown from this network")
+        return found is not None and any(found in network for network in self.networks)
 
 
 class Auth:

@@ -20,7 +20,6 @@ from chassis.operations import Operations
 from gateway.app import App
 from gateway.backends import Backends
 from gateway.cache import Cache
-from gateway.foreign import Trail
 from gateway.limits import Limiter
 from gateway.listener import Listener
 from gateway.passes import Auth, Passes
@@ -29,6 +28,7 @@ from gateway.realtime.hub import Hub
 from gateway.realtime.websocket import Sockets
 from gateway.routes import RouteTable
 from gateway.settings import Settings
+from gateway.trail import Trail
 
 # How long clients are given to read that they should go elsewhere.
 HINT_S = 0.2
@@ -50,10 +50,10 @@ class Gateway:
         self._auth = Auth(settings.auth_address)
         self.passes = Passes(self._auth, Verifier(self._credentials.keys))
         self.hub = Hub()
-        self._sockets = Sockets(settings, hub=self.hub, passes=self.passes)
         self._limiter = Limiter(settings.valkey_url)
         self._answers = Cache()
         self._trail = Trail()
+        self._sockets = Sockets(settings, hub=self.hub, passes=self.passes, trail=self._trail)
         self._backends = Backends(settings.registry_address, zone=settings.zone)
         self._app = App(
             settings,

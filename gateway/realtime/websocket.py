@@ -10,7 +10,7 @@ import contextlib
 from asyncio import TimerHandle
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qs
 
 import orjson
@@ -26,6 +26,7 @@ from gateway.passes import AHEAD_S, Asked, Pass, Passes
 from gateway.realtime import channels
 from gateway.realtime.hub import Hub, Since, frame
 from gateway.settings import Rate, Settings
+from gateway.trail import Trail
 
 PATH: Final = "/ws"
 FIRST_FRAME_S: Final = 5.0
@@ -48,6 +49,14 @@ CLOSE_TRY_LATER: Final = 1013
 log = structlog.get_logger()
 
 
+class GetPass(Protocol):
+    """The pass for what a client shows, from where it is. Raises `Problem`."""
+
+    async def __call__(self, wanted: Asked, *, fresh: bool = False) -> Pass:
+        """Ask for it; `fresh` as in `Passes.get`."""
+        ...
+
+
 class Refused(Exception):
     """A command that is answered with an error frame; the connection stays."""
 
@@ -60,14 +69,13 @@ class Refused(Exception):
 class Socket:
     """One client's connection."""
 
-    def __init__(self, connection: FramesProtocol, asked: Asked, *, address: str, hub: Hub, passes: Passes) -> None:
+    def __init__(self, connection: FramesProtocol, asked: Asked, *, hub: Hub, get: GetPass) -> None:
         self.connection = connection
-        self._address = address
         self.push: Callable[[bytes], None] = connection.push
         self.asked = asked
         self.shown: Pass | None = None
         self._hub = hub
-        self._passes = passes
+        self._get = get
         # The channels it listens to, with the tenant of each.
         self._joined: dict[str, str] = {}
         self._warned = False
@@ -81,8 +89,7 @@ class Socket:
         self.push(frame(orjson.dumps(members)))
 
     def admit(self, shown: Pass) -> None:
-        """Take a pass, and leave the channels that it does not allow. Raises `Problem` for one of other networks."""
-        shown.check_address(self._address)
+        """Take a pass, and leave the channels that it does not allow."""
         self.shown = shown
         for name, tenant in tuple(self._joined.items()):
             if channels.tenant_of(shown.principal, name) != tenant:
@@ -167,8 +174,7 @@ class Socket:
         assert self.shown is not None
         wanted = self.asked._replace(credential=token)
         try:
-            shown = await self._passes.get(wanted)
-            shown.check_address(self._address)
+            shown = await self._get(wanted)
         except Problem as problem:
             raise Refused(problem.code, problem.message) from None
         if (shown.principal.id, shown.principal.tenant_id) != (
@@ -207,7 +213,7 @@ class Socket:
     async def _renew(self) -> None:
         assert self.shown is not None
         try:
-            self.admit(await self._passes.get(self.asked, fresh=True))
+            self.admit(await self._get(self.asked, fresh=True))
         except Problem as problem:
             if not problem.kind.retryable:
                 self.connection.finish(_close_code(problem), problem.message)
@@ -220,10 +226,11 @@ class Socket:
 class Sockets:
     """All connections of this gateway. Called as the ASGI application of websockets."""
 
-    def __init__(self, settings: Settings, *, hub: Hub, passes: Passes) -> None:
+    def __init__(self, settings: Settings, *, hub: Hub, passes: Passes, trail: Trail) -> None:
         self._settings = settings
         self._hub = hub
         self._passes = passes
+        self._trail = trail
         self._open: set[Socket] = set()
         self._by_tenant: dict[str, int] = {}
         self._draining = False
@@ -274,8 +281,14 @@ class Sockets:
             return None
         tenant = wanted.tenant.encode() or query.get("tenant_id", [""])[-1].encode()
         wanted = asked(wanted.credential, tenant, wanted.site.encode())
-        socket = Socket(connection, wanted, address=head.address, hub=self._hub, passes=self._passes)
-        socket.admit(await self._passes.get(wanted))
+
+        async def get(wanted: Asked, *, fresh: bool = False) -> Pass:
+            shown = await self._passes.get(wanted, fresh=fresh)
+            await self._trail.refuse_elsewhere(shown, head)
+            return shown
+
+        socket = Socket(connection, wanted, hub=self._hub, get=get)
+        socket.admit(await get(wanted))
         return socket
 
     async def _serve(self, socket: Socket, receive: Any) -> None:
