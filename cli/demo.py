@@ -66,15 +66,32 @@ COMPANIES: dict[str, dict[str, Any]] = {
     "northern-coffee": {
         "name": "Northern Coffee",
         "domain": "north.example",
+        "config": {
+            "branding": {"name": "Northern", "primary_color": "#1f6f54"},
+            "features": {"kiosk_upsell": True, "group_orders": True},
+            "locale": "sv-SE",
+            "time_zone": "Europe/Stockholm",
+        },
         "sites": {"Harbour Street": "Europe/Stockholm", "Old Station": "Europe/Stockholm"},
     },
     "southern-tea": {
         "name": "Southern Tea",
         "domain": "south.example",
+        "config": {
+            "branding": {"name": "Southern", "primary_color": "#8a3b12"},
+            "features": {"kiosk_upsell": False},
+            "locale": "en-US",
+            "time_zone": "America/New_York",
+        },
         "sites": {"Market Square": "America/New_York"},
     },
 }
 STATIONS = {"Bar 1": "bar", "Till": "till", "Kiosk": "kiosk"}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "milk-colors": {"Whole milk": "#ffffff", "Oat drink": "#d8c3a5", "Soy drink": "#f1e3b8"},
+    "receipt": {"footer": "Thank you!", "paper_width_mm": 80, "show_vat": True},
+    "queue-display": {"layout": "columns", "orders_max": 20, "show_names": True},
+}
 # SKU: name, category, unit, what one piece of the menu takes at most.
 ITEMS = {
     "BEAN-ESP-1": ("Espresso beans", "coffee", "g", 18),
@@ -107,6 +124,7 @@ def seed(url: str, operator_email: str, operator_password: str, run_dir: RunDir)
         demo["tenants"].append({"id": tenant["id"], "name": tenant["name"]})
         users = _users(operator.in_tenant(tenant["id"]), tenant["id"], company["domain"], run_dir)
         admin = Api(url).login(users[0]["email"], users[0]["password"]).in_tenant(tenant["id"])
+        _set_up(admin, company["config"])
         sites = _sites(admin, company["sites"])
         _menu(admin, _items(admin, sites))
         demo["users"] += users
@@ -132,6 +150,15 @@ def _users(operator: Api, tenant_id: str, domain: str, run_dir: RunDir) -> list[
             operator.call("POST", "/api/v1/users", body)
         users.append({"email": email, "password": password, "role": role, "tenant_id": tenant_id})
     return users
+
+
+def _set_up(admin: Api, config: dict[str, Any]) -> None:
+    """Configuration and settings, where nobody has changed them: what is set up once is its people's."""
+    if admin.call("GET", "/api/v1/tenant/config")["version"] == 1:
+        admin.call("PATCH", "/api/v1/tenant/config", config)
+    for key, value in SETTINGS.items():
+        if admin.call("GET", f"/api/v1/settings/{key}")["version"] == 0:
+            admin.call("PUT", f"/api/v1/settings/{key}", value)
 
 
 def _sites(admin: Api, wanted: dict[str, str]) -> list[dict[str, Any]]:
