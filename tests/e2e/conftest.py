@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from uuid_utils.compat import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 
 from chassis import embedded, embedded_programs
+from cli.environment import GATEWAY
 
 ROOT = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 180
@@ -134,6 +135,32 @@ class System:
         """A client of a demo user in their tenant."""
         own = None if role == "operator" else self.tenant(tenant)
         return self.client(await self.login(role, tenant), own)
+
+    @asynccontextmanager
+    async def second_gateway(self, **settings: str) -> AsyncIterator["System"]:
+        """The same suite seen through another gateway process, with `settings` of its own (`nats_url="..."`)."""
+        state = json.loads((self.run_dir / "state.json").read_text())
+        port, ops_port = embedded.free_ports(2)
+        told = {
+            "nats_url": state["nats_url"],
+            "valkey_url": f"redis://127.0.0.1:{state['processes']['valkey']['port']}/0",
+            "registry_address": state["registry_address"],
+            "auth_address": state["auth_address"],
+            "http_port": str(port),
+            "ops_port": str(ops_port),
+        } | settings
+        environment = {**os.environ, **LIMITS} | {f"SWITCHYARD_{name.upper()}": value for name, value in told.items()}
+        with (self.run_dir / f"gateway-{port}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", GATEWAY], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            async with httpx.AsyncClient() as client:
+                await eventually(lambda: _is_ready(client, f"http://127.0.0.1:{ops_port}/readyz"), 60)
+            yield replace(self, demo={**self.demo, "url": f"http://127.0.0.1:{port}"})
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
 
     def kiosk(self) -> httpx.AsyncClient:
         """A client of the demo kiosk."""
@@ -255,6 +282,13 @@ async def created(client: httpx.AsyncClient, path: str, body: dict[str, Any]) ->
     assert answer.status_code == 201, f"{path}: {answer.status_code} {answer.text}"
     data: dict[str, Any] = answer.json()["data"]
     return data
+
+
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 async def eventually(ask: Any, timeout_s: float = 15) -> Any:
