@@ -9,9 +9,12 @@ from services.auth.events import HANDLERS
 from services.auth.keys import RELOAD_S, Keyring
 from services.auth.letters import Letters
 from services.auth.models import Base
+from services.auth.passkeys import Party
 from services.auth.permissions import Catalogue
 from services.auth.rpc.access import AccessRpc
 from services.auth.rpc.auth import AuthRpc
+from services.auth.rpc.door import Door
+from services.auth.rpc.factors import FactorsRpc
 from services.auth.rpc.keys import KeysRpc
 from services.auth.rpc.users import UsersRpc
 from services.auth.settings import AuthSettings
@@ -30,7 +33,9 @@ def build(service: Service) -> None:
     uses = tokens.Uses()
     own = work.Work(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses)
     pager = service.pager()
-    service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, hasher=hasher, uses=uses))
+    door = Door(service.database, vault, keyring, hasher, letters, Party.of(settings))
+    service.serve(AuthRpc(service.database, settings=settings, keyring=keyring, door=door, uses=uses))
+    service.serve(FactorsRpc(door))
     catalogue = Catalogue(settings.registry_address)
     sites = Sites(SitesServiceStub(service.channel("tenants")))
     service.serve(UsersRpc(service.database, hasher=hasher, letters=letters, pager=pager, sites=sites))
@@ -42,7 +47,7 @@ def build(service: Service) -> None:
     service.handle(HANDLERS)
     service.every(RELOAD_S, own.load_keys)
     service.every(work.USES_EVERY_S, own.write_uses)
-    service.every(post.EVERY_S, post.Post(service.database, letters, settings).send)
+    service.every(post.EVERY_S, post.Post(service.database, vault, letters, settings).send)
     service.every(work.FORGET_EVERY_S, own.forget)
 
 

@@ -44,6 +44,12 @@ async def succeeded(session: AsyncSession, *, email: str, address: str) -> None:
         await store.forgive(session, key, all_of_them=free == FREE_BY_ACCOUNT)
 
 
+async def taken_back(session: AsyncSession, *, email: str, address: str) -> None:
+    """Uncount this one attempt, which was no failure and no success either; what failed before still counts."""
+    for key in _keys(email, address):
+        await store.take_back_attempt(session, key)
+
+
 async def forget(session: AsyncSession) -> None:
     """Delete what no longer counts."""
     await store.forget_failures(session, clock.now() - FORGOTTEN_AFTER)

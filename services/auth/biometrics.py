@@ -6,8 +6,8 @@ was that tenant's manager who vouched for it, and not the person.
 
 import base64
 import binascii
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 from chassis import audit, call, clock, errors
 from services.auth import factor_store, power, store
 from services.auth.factor_models import BiometricKey
+from services.auth.models import Account
 from services.auth.power import Given
 
 # A session of a device's key asks for the password again when it has not been given for so long.
@@ -30,10 +31,19 @@ _NOBODYS = ed25519.Ed25519PrivateKey.generate().public_key()
 PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 
+class Shown(NamedTuple):
+    """A key that has just signed, and when its user last signed in with the password."""
+
+    tenant_id: UUID
+    id: UUID
+    user_id: UUID
+    password_shown_at: datetime | None
+
+
 async def register(
     session: AsyncSession, *, user_id: UUID, device_id: str, public_key: str, signature: str
-) -> BiometricKey:
-    """Enrol a device's key, in the place of the one that it had for the user.
+) -> tuple[BiometricKey, Account]:
+    """Enrol a device's key, in the place of the one that it had for the user; the key and the user's account.
 
     Raises `NotFound` for a user whom the caller does not see or who may not act, `Denied` for one who may do more than
     the caller, `Invalid` for a key that the device does not hold.
@@ -55,23 +65,27 @@ async def register(
     row["id"] = await factor_store.put_biometric_key(session, row)
     told = {"user_id": user_id, "device_id": device_id}
     audit.changed(session, f"biometric_keys/{row['id']}", after=told)
-    return BiometricKey(**row)
+    account = await store.account(session, user_id)
+    assert account is not None
+    return BiometricKey(**row), account
 
 
 async def recognise(
     session: AsyncSession, *, device_id: str, user_id: UUID | None, challenge: str, signature: str
-) -> Any:
-    """The key (tenant_id, id, user_id, email, password_shown_at) that has signed; `None`: none of this device."""
+) -> Shown | None:
+    """The key that has signed; `None`: none of this device."""
     signed = _lenient(signature)
     found = await factor_store.find_biometric_keys(session, device_id, user_id)
     if not found:
         _is_signed(_NOBODYS, challenge, signed)
-    return next((row for row in found if _is_signed(_loaded(row.public_key), challenge, signed)), None)
+    signers = (row for row in found if _is_signed(_loaded(row.public_key), challenge, signed))
+    row = next(signers, None)
+    return Shown(row.tenant_id, row.id, row.user_id, row.password_shown_at) if row else None
 
 
-def require_password_lately(row: Any) -> None:
+def require_password_lately(shown: Shown) -> None:
     """Raise `Unauthenticated` unless the key's user has signed in with the password within 30 days."""
-    if row.password_shown_at is None or row.password_shown_at < clock.now() - PASSWORD_EVERY:
+    if shown.password_shown_at is None or shown.password_shown_at < clock.now() - PASSWORD_EVERY:
         message = "sign in with the password first"
         raise errors.Unauthenticated(message, code="PASSWORD_LOGIN_REQUIRED")
 

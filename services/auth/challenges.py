@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from chassis import clock
+from chassis import audit, clock
 from services.auth import factor_store
 
 PASSKEY_REGISTER = "passkey-register"
@@ -37,6 +37,7 @@ async def issue(session: AsyncSession, purpose: str, *, subject: str = "") -> Is
     """A new challenge for a purpose and a subject, which only they can bring back."""
     issued = Issued(secrets.token_urlsafe(_BYTES), clock.now() + LIVES[purpose])
     digest = _digest(issued.octets)
+    audit.about(session, f"challenges/{purpose}")
     await factor_store.add_challenge(session, digest, purpose=purpose, subject=subject, until=issued.expires_at)
     return issued
 

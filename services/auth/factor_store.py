@@ -25,6 +25,14 @@ from services.auth.models import Base
 _AS_IT_IS = {"synchronize_session": False}
 
 
+# Every sign-in asks it; put together each time, it would cost more than the answer.
+_HELD = sa.select(
+    sa.exists().where(TotpFactor.user_id == sa.bindparam("of", type_=sa.Uuid), TotpFactor.confirmed_at.is_not(None)),
+    sa.exists().where(Passkey.user_id == sa.bindparam("of", type_=sa.Uuid)),
+)
+_NOTE_PASSWORD_SHOWN = sa.text("SELECT note_password_shown(:id, :at)")
+
+
 class Held(NamedTuple):
     """Which factors a person has besides the password."""
 
@@ -69,9 +77,7 @@ async def totp(session: AsyncSession, user_id: UUID) -> TotpFactor | None:
 
 async def held(session: AsyncSession, user_id: UUID) -> Held:
     """Which factors the person has besides the password."""
-    confirmed = sa.exists().where(TotpFactor.user_id == user_id, TotpFactor.confirmed_at.is_not(None))
-    passkey = sa.exists().where(Passkey.user_id == user_id)
-    return Held(*(await session.execute(sa.select(confirmed, passkey))).one())
+    return Held(*(await session.execute(_HELD, {"of": user_id})).one())
 
 
 async def seed(session: AsyncSession, user_id: UUID) -> bytes | None:
@@ -200,7 +206,7 @@ async def set_password(session: AsyncSession, user_id: UUID, hashed: str) -> Non
 
 async def note_password_shown(session: AsyncSession, user_id: UUID, now: datetime) -> None:
     """Note that a person has signed in with the password."""
-    await session.execute(sa.text("SELECT note_password_shown(:id, :at)"), {"id": user_id, "at": now})
+    await session.execute(_NOTE_PASSWORD_SHOWN, {"id": user_id, "at": now})
 
 
 async def add_password_request(session: AsyncSession, request_id: UUID, sealed: bytes, now: datetime) -> None:

@@ -35,25 +35,32 @@ async def person(session: AsyncSession) -> Account:
     return account
 
 
-async def second(session: AsyncSession, vault: Vault, sealed_by: Letters, user_id: UUID, otp: str) -> str:
+async def second(session: AsyncSession, vault: Vault, by: Letters, user_id: UUID, otp: str) -> str:
     """How a person signs in whose password was right; the code that they give besides is used up.
 
     Raises `Unauthenticated`, with the code `MFA_REQUIRED` where a code is asked for and none is given.
     """
     await store.act_as(session, user_id)
-    seed = await factor_store.seed(session, user_id)
-    if seed is None:
+    if not (await factor_store.held(session, user_id)).totp:
         return PASSWORD
     if not otp:
         raise required()
-    if not await totp.use(session, vault, user_id, seed, otp):
-        raise wrong()
+    if not await use_code(session, vault, by, user_id, otp):
+        raise errors.Unauthenticated("the one-time code is wrong")
+    return OTP
+
+
+async def use_code(session: AsyncSession, vault: Vault, by: Letters, user_id: UUID, otp: str) -> bool:
+    """Use a one-time or recovery code of the person the transaction has named; whether it was good and unused."""
+    seed = await factor_store.seed(session, user_id)
+    if seed is None or not await totp.use(session, vault, user_id, seed, otp):
+        return False
     if totp.is_recovery_code(otp):
         left = await factor_store.recovery_codes_left(session, user_id)
         account = await store.account(session, user_id)
         assert account is not None
-        await tell(session, sealed_by, account, f"a recovery code was used; {left} are left")
-    return OTP
+        await tell(session, by, account, f"a recovery code was used, and {left} are left")
+    return True
 
 
 async def tell(session: AsyncSession, by: Letters, account: Account, change: str) -> None:
@@ -65,8 +72,3 @@ async def tell(session: AsyncSession, by: Letters, account: Account, change: str
 def required() -> errors.Unauthenticated:
     """The refusal of a password alone."""
     return errors.Unauthenticated("a one-time code or a passkey is required", code="MFA_REQUIRED")
-
-
-def wrong() -> errors.Unauthenticated:
-    """The refusal of a code."""
-    return errors.Unauthenticated("the one-time code is wrong")

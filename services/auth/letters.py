@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from chassis import clock
+from chassis import clock, encryption
 from chassis.encryption import Vault
 from services.auth import factor_store
 
@@ -29,6 +30,8 @@ LEASE = timedelta(minutes=2)
 RETRY_FIRST = timedelta(seconds=5)
 RETRY_MAX = timedelta(hours=1)
 GIVEN_UP_AFTER = timedelta(days=1)
+
+log = structlog.get_logger()
 
 
 class Letter(NamedTuple):
@@ -73,7 +76,12 @@ class Letters:
         row = await factor_store.take_letter(session, now, now + LEASE)
         if row is None:
             return None
-        told: dict[str, Any] = orjson.loads(self._vault.open(row.sealed, _about(row.id)))
+        try:
+            told: dict[str, Any] = orjson.loads(self._vault.open(row.sealed, _about(row.id)))
+        except encryption.Unreadable:
+            log.exception("letter_unreadable", letter=str(row.id))
+            await factor_store.delete_letter(session, row.id)
+            return None
         return Letter(id=row.id, attempts=row.attempts, written_at=row.created_at, **told)
 
     async def sent(self, session: AsyncSession, letter: Letter) -> None:

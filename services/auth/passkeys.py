@@ -9,7 +9,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -81,6 +81,15 @@ class Party:
         return cls(host, tuple(dict.fromkeys(origins)))
 
 
+class Shown(NamedTuple):
+    """A passkey that has just signed, and what it said of itself."""
+
+    passkey_id: UUID
+    user_id: UUID
+    sign_count: int
+    backed_up: bool
+
+
 async def begin_registration(session: AsyncSession, party: Party, account: Account) -> dict[str, Any]:
     """Options for `navigator.credentials.create`. Raises `Conflict` for who has too many."""
     known = await factor_store.passkeys(session, account.id)
@@ -88,7 +97,6 @@ async def begin_registration(session: AsyncSession, party: Party, account: Accou
         message = f"an account has at most {PASSKEYS_MAX} passkeys"
         raise errors.Conflict(message)
     challenge = await challenges.issue(session, challenges.PASSKEY_REGISTER, subject=str(account.id))
-    audit.about(session, f"users/{account.id}")
     options = webauthn.generate_registration_options(
         rp_id=party.id,
         rp_name=NAME,
@@ -159,7 +167,6 @@ async def begin_login(session: AsyncSession, party: Party, email: str, decoy_sec
     """
     challenge = await challenges.issue(session, challenges.PASSKEY_LOGIN)
     allowed = await _allowed(session, email, decoy_secret) if email else []
-    audit.about(session, "challenges")
     options = webauthn.generate_authentication_options(
         rp_id=party.id,
         challenge=challenge.octets,
@@ -175,11 +182,8 @@ async def take_challenge(session: AsyncSession, credential: Credential) -> bool:
     return await challenges.take(session, _challenge_of(credential), challenges.PASSKEY_LOGIN)
 
 
-async def verify(session: AsyncSession, party: Party, credential: Credential) -> UUID | None:
-    """Whose passkey has signed the challenge that was taken back; `None`: nobody's.
-
-    Raises `Unauthenticated` with the code `PASSKEY_SUSPECTED` when its counter says that there is a copy.
-    """
+async def verify(session: AsyncSession, party: Party, credential: Credential) -> Shown | None:
+    """The passkey that has signed the challenge, which was taken back before; `None`: none of ours has."""
     found = await factor_store.find_passkey(session, credential_id(credential))
     try:
         used = webauthn.verify_authentication_response(
@@ -196,16 +200,19 @@ async def verify(session: AsyncSession, party: Party, credential: Credential) ->
         return None
     if found is None or not _is_users(credential, found.user_id):
         return None
-    await store.act_as(session, found.user_id)
-    now, backed_up = clock.now(), used.credential_backed_up
+    return Shown(found.id, found.user_id, used.new_sign_count, used.credential_backed_up)
+
+
+async def use(session: AsyncSession, shown: Shown) -> None:
+    """Note the use of a passkey. Raises `Unauthenticated` when its counter says that there is a copy of it."""
+    await store.act_as(session, shown.user_id)
+    count, now = shown.sign_count, clock.now()
     if not await factor_store.use_passkey(
-        session, found.id, sign_count=used.new_sign_count, backed_up=backed_up, now=now
+        session, shown.passkey_id, sign_count=count, backed_up=shown.backed_up, now=now
     ):
         message = "the passkey's counter did not go up: there may be a copy of it"
         raise errors.Unauthenticated(message, code="PASSKEY_SUSPECTED")
-    audit.about(session, f"passkeys/{found.id}")
-    user_id: UUID = found.user_id
-    return user_id
+    audit.about(session, f"passkeys/{shown.passkey_id}")
 
 
 def credential_id(credential: Credential) -> bytes:

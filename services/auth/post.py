@@ -13,7 +13,8 @@ import structlog
 
 from chassis import clock, identity
 from chassis.db import Database
-from services.auth import letters
+from chassis.encryption import Vault
+from services.auth import letters, resets
 from services.auth.letters import Letter, Letters
 from services.auth.letters_worded import worded
 from services.auth.settings import AuthSettings
@@ -93,8 +94,9 @@ class Smtp:
 class Post:
     """Sends what waits. Many processes may do it at once: a letter is one process's at a time."""
 
-    def __init__(self, database: Database, waiting: Letters, settings: AuthSettings) -> None:
+    def __init__(self, database: Database, vault: Vault, waiting: Letters, settings: AuthSettings) -> None:
         self._database = database
+        self._vault = vault
         self._letters = waiting
         self._carrier = carrier(settings.mail_url.get_secret_value())
         host = urlsplit(settings.public_url).hostname or "localhost"
@@ -103,11 +105,17 @@ class Post:
         self._public_url = settings.public_url.rstrip("/")
 
     async def send(self) -> None:
-        """Send the letters that are due, one after the other."""
+        """Write the letters that were asked for, and send those that are due, one after the other."""
+        while await self._answer_one():
+            pass
         while self._carrier is not None and (letter := await self._take()) is not None:
             gone = await self._deliver(self._carrier, letter)
             async with self._database.transaction(_AUTH) as session:
                 await (self._letters.sent if gone else self._letters.failed)(session, letter)
+
+    async def _answer_one(self) -> bool:
+        async with self._database.transaction(_AUTH) as session:
+            return await resets.answer_one(session, self._vault, self._letters)
 
     async def _take(self) -> Letter | None:
         async with self._database.transaction(_AUTH) as session:

@@ -338,6 +338,7 @@ _failures: Any = LoginFailures.__table__
 _forgiven = sa.update(_failures).where(_failures.c.key == sa.bindparam("of"))
 _FORGIVE_ALL = _forgiven.values(failures=0, blocked_until=sa.text("'-infinity'"))
 _FORGIVE_ONE = _forgiven.values(failures=sa.func.greatest(_failures.c.failures - 1, 0))
+_TAKE_BACK = _FORGIVE_ONE.values(blocked_until=sa.text("'-infinity'"))
 
 
 async def count_attempt(
@@ -360,6 +361,11 @@ async def blocked_until(session: AsyncSession, key: bytes) -> datetime | None:
 async def forgive(session: AsyncSession, key: bytes, *, all_of_them: bool) -> None:
     """Forget one counted attempt, or all of them."""
     await session.execute(_FORGIVE_ALL if all_of_them else _FORGIVE_ONE, {"of": key})
+
+
+async def take_back_attempt(session: AsyncSession, key: bytes) -> None:
+    """Uncount the attempt that was admitted last, and the delay that it began."""
+    await session.execute(_TAKE_BACK, {"of": key})
 
 
 async def forget_failures(session: AsyncSession, before: datetime) -> None:
