@@ -78,7 +78,7 @@ async def explained(auth: Auth, by: Principal, permission: str, site: str = "", 
 
 async def put_token(databases: Databases, tenant: Tenant, user_id: str, wanted: dict[str, Any]) -> tuple[str, str]:
     """An API token as the table has it: its id and its secret."""
-    token_id, secret = uuid7(), f"{tokens.PREFIXES[wanted['kind']]}{uuid7()}"
+    token_id, secret = uuid7(), f"{tokens.PREFIXES.get(wanted['kind'], 'pat_')}{uuid7()}"
     personal = wanted["kind"] == "personal"
     async with superuser(databases) as connection:
         await connection.execute(
