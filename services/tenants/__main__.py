@@ -9,10 +9,10 @@ from services.tenants.rpc.tenants import TenantsRpc
 
 def build(service: Service) -> None:
     """Put the parts together."""
-    pager = service.pager()
-    service.serve(TenantsRpc(pager))
-    service.serve(SitesRpc(service.database, pager))
-    service.serve(SettingsRpc(pager))
+    database, pager = service.database, service.pager()
+    service.serve(TenantsRpc(database, pager))
+    service.serve(SitesRpc(database, pager))
+    service.serve(SettingsRpc(database, pager))
 
 
 if __name__ == "__main__":

@@ -61,19 +61,23 @@ async def of_station(session: AsyncSession, station_id: str, *, lock: bool = Fal
 
 async def read(session: AsyncSession, place: Place) -> pb.Setting:
     """The document as it is now; the kind's default, as version 0, where nobody has written one."""
-    row = await setting_store.current(session, call.current().principal.tenant, place.name)
+    return told(place, await setting_store.current(session, call.current().principal.tenant, place.name))
+
+
+def told(place: Place, row: Any) -> pb.Setting:
+    """The document of a row, or the kind's default without one."""
     if row is None:
         return messages.setting(place.kind.key, place.station_id, place.kind.default, 0)
     return _message(place, row)
 
 
-async def write(session: AsyncSession, place: Place, told: Struct) -> pb.Setting:
+async def write(session: AsyncSession, place: Place, wanted: Struct) -> pb.Setting:
     """Replace the document. Raises `Invalid`, `StaleVersion`, `Denied`."""
     current = call.current()
     principal = current.principal
     if place.station_id is None:
         checks.whole_tenant(principal)
-    value = checked(place.kind, told)
+    value = checked(place.kind, wanted)
     row = await setting_store.lock(
         session, principal.tenant, place.name, key=place.kind.key, station_id=place.station_id, now=clock.now()
     )
@@ -95,16 +99,16 @@ async def read_version(session: AsyncSession, place: Place, number: int) -> pb.S
     return _message(place, row)
 
 
-def checked(kind: Kind, told: Struct) -> Document:
+def checked(kind: Kind, wanted: Struct) -> Document:
     """The document as plain JSON. Raises `Invalid`, naming paths into it."""
-    value = _object(told, "value", 0)
+    value = _object(wanted, "value", 0)
     if len(orjson.dumps(value)) > BYTES_MAX:
         raise errors.Invalid(fields={"value": [f"must be at most {BYTES_MAX} bytes"]})
     wrong: kinds.Wrong = {}
     for path, message in islice(_mistakes(kind, value), MISTAKES_MAX):
         wrong.setdefault(path, []).append(message)
     if not wrong:
-        wrong = {f"value.{path}": told for path, told in kind.check(value).items()}
+        wrong = {f"value.{path}": said for path, said in kind.check(value).items()}
     if wrong:
         raise errors.Invalid(fields=wrong)
     return value

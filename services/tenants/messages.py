@@ -1,9 +1,12 @@
 """Rows as messages."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 from google.protobuf.struct_pb2 import Struct
 from switchyard.tenants.v1 import settings_pb2, sites_pb2, tenants_pb2
 
@@ -78,6 +81,16 @@ def signed(message: Any, *, updated_at: datetime, updated_by: str) -> Any:
     message.updated_at.FromDatetime(updated_at)
     message.updated_by = updated_by
     return message
+
+
+def read(records: Sequence[Any], *, documents: Sequence[str] = ()) -> Any:
+    """The first record of a hot read as a row, with JSON columns parsed; None without one."""
+    if not records:
+        return None
+    row = SimpleNamespace(**records[0])
+    for name in documents:
+        setattr(row, name, orjson.loads(getattr(row, name)))
+    return row
 
 
 def struct(value: dict[str, Any]) -> Struct:

@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from chassis.db import Query
 from services.tenants.models import Setting, SettingVersion
+
+# What screens and kiosks read as they open.
+CURRENT = Query(
+    sa.select(*Setting.__table__.columns)
+    .where(Setting.name == sa.bindparam("name", type_=sa.Text))
+    .limit(sa.literal_column("1"))
+)
 
 
 async def current(session: AsyncSession, tenant_id: UUID, name: str) -> Setting | None:

@@ -14,6 +14,12 @@ from services.tenants.models import Site, Station, Tenant
 # More than any chain has; the answer is still one message.
 RESOLVED_MAX = 10_000
 
+_ONE: sa.ColumnElement[int] = sa.literal_column("1")
+_ID = sa.bindparam("id", type_=sa.Uuid)
+# What every screen reads as it opens.
+TENANT = Query(sa.select(*Tenant.__table__.columns).where(Tenant.id == _ID).limit(_ONE))
+SITE = Query(sa.select(*Site.__table__.columns).where(Site.deleted_at.is_(None), Site.id == _ID).limit(_ONE))
+
 _RESOLVED: list[Any] = [Site.id, Site.name, Site.time_zone]
 _OPEN = sa.select(*_RESOLVED).where(Site.deleted_at.is_(None)).order_by(Site.name, Site.id)
 _LIMIT: sa.ColumnElement[int] = sa.literal_column(str(RESOLVED_MAX))

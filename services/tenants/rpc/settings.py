@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.tenants.v1 import settings_pb2 as pb
 
 from chassis import call
+from chassis.db import Database
 from chassis.paging import Pager
 from chassis.rpc import server
 from services.tenants import documents, kinds, messages, setting_store
@@ -18,15 +19,17 @@ class SettingsRpc:
 
     service = pb.DESCRIPTOR.services_by_name["SettingsService"]
 
-    def __init__(self, pager: Pager) -> None:
+    def __init__(self, database: Database, pager: Pager) -> None:
+        self._database = database
         self._pager = pager
 
     async def ListSettingKinds(self, _request: pb.ListSettingKindsRequest) -> pb.ListSettingKindsResponse:
         return pb.ListSettingKindsResponse(kinds=[_kind(kind) for kind in kinds.KINDS.values()])
 
-    @server.transactional
-    async def GetSetting(self, request: pb.GetSettingRequest, session: AsyncSession) -> pb.Setting:
-        return await documents.read(session, documents.of_tenant(request.key))
+    async def GetSetting(self, request: pb.GetSettingRequest) -> pb.Setting:
+        place, tenant = documents.of_tenant(request.key), call.current().principal.tenant
+        rows = await self._database.read(setting_store.CURRENT, tenant, name=place.name)
+        return documents.told(place, messages.read(rows, documents=["value"]))
 
     @server.transactional
     async def PutSetting(self, request: pb.PutSettingRequest, session: AsyncSession) -> pb.Setting:

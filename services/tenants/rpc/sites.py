@@ -6,7 +6,7 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.tenants.v1 import sites_pb2 as pb
 
-from chassis import call
+from chassis import call, errors
 from chassis.db import Database
 from chassis.paging import Pager
 from chassis.rpc import server
@@ -34,9 +34,12 @@ class SitesRpc:
     async def CreateSite(self, request: pb.CreateSiteRequest, session: AsyncSession) -> pb.Site:
         return messages.site(await sites.create(session, request.site))
 
-    @server.transactional
-    async def GetSite(self, request: pb.GetSiteRequest, session: AsyncSession) -> pb.Site:
-        return messages.site(await sites.get(session, request.id))
+    async def GetSite(self, request: pb.GetSiteRequest) -> pb.Site:
+        principal = call.current().principal
+        row = messages.read(await self._database.read(store.SITE, principal.tenant, id=UUID(request.id)))
+        if row is None or not principal.may_see_site(row.id):
+            raise errors.NotFound
+        return messages.site(row)
 
     @server.transactional
     async def UpdateSite(self, request: pb.UpdateSiteRequest, session: AsyncSession) -> pb.Site:

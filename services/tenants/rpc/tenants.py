@@ -3,6 +3,8 @@
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.tenants.v1 import tenants_pb2 as pb
 
+from chassis import call, errors
+from chassis.db import Database
 from chassis.paging import Pager
 from chassis.rpc import server
 from services.tenants import messages, store, tenants
@@ -16,7 +18,8 @@ class TenantsRpc:
 
     service = pb.DESCRIPTOR.services_by_name["TenantsService"]
 
-    def __init__(self, pager: Pager) -> None:
+    def __init__(self, database: Database, pager: Pager) -> None:
+        self._database = database
         self._pager = pager
 
     @server.transactional
@@ -46,9 +49,12 @@ class TenantsRpc:
     async def ResumeTenant(self, request: pb.ResumeTenantRequest, session: AsyncSession) -> pb.Tenant:
         return messages.tenant(await tenants.resume(session, request.id))
 
-    @server.transactional
-    async def GetTenantConfig(self, _request: pb.GetTenantConfigRequest, session: AsyncSession) -> pb.TenantConfig:
-        return messages.config(await tenants.own(session))
+    async def GetTenantConfig(self, _request: pb.GetTenantConfigRequest) -> pb.TenantConfig:
+        tenant = call.current().principal.tenant
+        row = messages.read(await self._database.read(store.TENANT, tenant, id=tenant), documents=["features"])
+        if row is None:
+            raise errors.NotFound
+        return messages.config(row)
 
     @server.transactional
     async def UpdateTenantConfig(self, request: pb.UpdateTenantConfigRequest, session: AsyncSession) -> pb.TenantConfig:
