@@ -7,7 +7,7 @@ import structlog
 
 from chassis import clock, errors, identity
 from chassis.db import Database
-from services.auth import attempts, factor_store, passwords, sessions, store, tokens, users
+from services.auth import attempts, factor_store, invitations, passwords, sessions, store, tokens, users
 from services.auth.keys import Keyring
 from services.auth.settings import AuthSettings
 from services.auth.store import Found
@@ -82,6 +82,7 @@ class Work:
         async with self._database.transaction(_auth()) as session:
             await attempts.forget(session)
             await sessions.forget(session)
+            await invitations.forget(session)
             await factor_store.forget(session, clock.now())
 
 
