@@ -66,6 +66,7 @@ def post(auth: Auth, letters: Letters, url: str) -> Post:
     settings: Any = auth.running.service.settings
     return Post(
         auth.running.service.database,
+        letters._vault,
         letters,
         settings.model_copy(update={"mail_url": SecretStr(url), "mail_from": ""}),
     )
