@@ -1,69 +1,126 @@
-"""API tokens: what the kiosks and the POS systems of a site hold. Shown once, kept as a hash."""
+"""API tokens: what kiosks and POS systems of a site hold, and programs of persons. Shown once, kept as a hash."""
 
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.auth.v1 import events_pb2
+from switchyard.auth.v1 import access_pb2, events_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import call, clock, errors, events
 from chassis.identity import Principal
-from services.auth import sessions, store
+from services.auth import roles, sessions, store
 from services.auth.models import ApiToken
 
-PREFIXES = {"catalog": "cat_", "store": "sto_"}
+PERSONAL = "personal"
+PREFIXES = {"catalog": "cat_", "store": "sto_", PERSONAL: "pat_"}
 # The kind of principal, which is also its role, behind each kind of token.
 PRINCIPALS = {"catalog": "kiosk", "store": "pos"}
+_KINDS = {
+    access_pb2.TOKEN_KIND_STORE: "store",
+    access_pb2.TOKEN_KIND_CATALOG: "catalog",
+    access_pb2.TOKEN_KIND_PERSONAL: PERSONAL,
+}
+_NUMBERS = {word: number for number, word in _KINDS.items()}
 
 
-async def create(
-    session: AsyncSession, *, name: str, kind: str, site_id: UUID, expires_at: datetime | None
-) -> tuple[ApiToken, str]:
-    """A new token of a site, and its secret."""
+async def create(session: AsyncSession, wanted: access_pb2.ApiToken) -> access_pb2.ApiToken:
+    """A new token, with its secret. Raises `Denied` for a scope that the caller does not hold."""
     principal = call.current().principal
     now = clock.now()
-    if not principal.may_see_site(site_id):
+    kind = _KINDS[wanted.kind]
+    if wanted.site_id and not principal.may_see_site(wanted.site_id):
         message = "there is no such site"
         raise errors.NotFound(message)
+    expires_at = wanted.expires_at.ToDatetime(tzinfo=UTC) if wanted.HasField("expires_at") else None
     if expires_at is not None and expires_at <= now:
         raise errors.Invalid(fields={"token.expires_at": ["must be in the future"]})
+    if missing := roles.lacking(principal, wanted.scopes):
+        raise errors.Denied.missing(missing[0], field="token.scopes")
     secret = PREFIXES[kind] + secrets.token_urlsafe(32)
     row = ApiToken(
         tenant_id=principal.tenant,
         id=uuid7(),
-        name=name,
+        name=wanted.name,
         kind=kind,
-        site_id=site_id,
+        site_id=UUID(wanted.site_id) if wanted.site_id else None,
+        user_id=await _owner(session, kind),
+        scopes=list(wanted.scopes),
+        allowed_networks=list(wanted.allowed_networks),
+        created_by=principal.name,
         hash=sessions.digest(secret),
         expires_at=expires_at,
         created_at=now,
     )
     session.add(row)
     await session.flush()
-    return row, secret
+    created = to_message(row)
+    created.token = secret
+    return created
 
 
-def matching(kind: str | None, site_id: UUID | None) -> "sa.Select[ApiToken]":
-    """The tokens a list asks for, among those of the caller's sites."""
-    statement = sa.select(ApiToken)
-    if sites := [UUID(site) for site in call.current().principal.sites]:
-        statement = statement.where(ApiToken.site_id.in_(sites))
-    if kind is not None:
-        statement = statement.where(ApiToken.kind == kind)
-    return statement if site_id is None else statement.where(ApiToken.site_id == site_id)
+async def _owner(session: AsyncSession, kind: str) -> UUID | None:
+    """Whose a token is. Only who is a member of the tenant, and no token, can make one of their own."""
+    principal = call.current().principal
+    if kind != PERSONAL:
+        return None
+    member = await store.membership(session, principal.tenant, UUID(principal.id)) if principal.kind == "user" else None
+    if member is None:
+        message = "a personal token is made by a member of the tenant"
+        raise errors.Denied(message)
+    return member.user_id
+
+
+def matching(request: access_pb2.ListTokensRequest) -> "sa.Select[ApiToken]":
+    """The tokens a list asks for, among those of the caller's sites, and of persons the caller's own."""
+    principal = call.current().principal
+    own = UUID(principal.id) if principal.kind == "user" else None
+    statement = sa.select(ApiToken).where(sa.or_(ApiToken.user_id.is_(None), ApiToken.user_id == own))
+    if sites := [UUID(site) for site in principal.sites]:
+        statement = statement.where(sa.or_(ApiToken.user_id.is_not(None), ApiToken.site_id.in_(sites)))
+    if request.kind:
+        statement = statement.where(ApiToken.kind == _KINDS[request.kind])
+    return statement.where(ApiToken.site_id == UUID(request.site_id)) if request.HasField("site_id") else statement
+
+
+def to_message(row: ApiToken) -> access_pb2.ApiToken:
+    """A token as answered, without its secret."""
+    answer = access_pb2.ApiToken(
+        id=str(row.id),
+        name=row.name,
+        kind=_NUMBERS[row.kind],
+        site_id=str(row.site_id or ""),
+        catalog_id=str(row.site_id) if row.kind == "catalog" else "",
+        user_id=str(row.user_id or ""),
+        scopes=row.scopes,
+        allowed_networks=row.allowed_networks,
+    )
+    answer.created_at.FromDatetime(row.created_at)
+    if row.expires_at is not None:
+        answer.expires_at.FromDatetime(row.expires_at)
+    if row.last_used_at is not None:
+        answer.last_used_at.FromDatetime(row.last_used_at)
+    return answer
 
 
 async def delete(session: AsyncSession, token_id: UUID) -> None:
     """Revoke a token; it stops working everywhere within a second."""
     row = await store.api_token(session, token_id)
-    if row is None or not call.current().principal.may_see_site(row.site_id):
+    if row is None or not _sees(call.current().principal, row):
         raise errors.NotFound
     await session.delete(row)
-    revoked = events_pb2.TokenRevoked(token_id=str(row.id), site_id=str(row.site_id))
-    events.publish(session, revoked, subject=f"tokens/{row.id}", audience=[f"kiosk:{row.site_id}"])
+    revoked = events_pb2.TokenRevoked(token_id=str(row.id), site_id=str(row.site_id or ""))
+    audience = [f"kiosk:{row.site_id}"] if row.site_id else []
+    events.publish(session, revoked, subject=f"tokens/{row.id}", audience=audience)
+
+
+def _sees(principal: Principal, row: ApiToken) -> bool:
+    if row.user_id is not None:
+        # Somebody else's is ended by whoever may see all that the person does in the tenant: an administrator.
+        return str(row.user_id) == principal.id or principal.may("auth.users.write")
+    return row.site_id is not None and principal.may_see_site(row.site_id)
 
 
 class Uses:
@@ -74,10 +131,11 @@ class Uses:
 
     def note(self, principal: Principal) -> None:
         """Note that a credential has been exchanged just now; of others than tokens nothing is kept."""
-        if principal.kind not in PRINCIPALS.values():
+        token = principal.id if principal.kind in PRINCIPALS.values() else principal.session_id
+        if principal.tenant_id is None or not token or principal.authenticated_at:
             return
         minute = clock.now().replace(second=0, microsecond=0)
-        self._used.setdefault(principal.tenant, {})[UUID(principal.id)] = minute
+        self._used.setdefault(principal.tenant, {})[UUID(token)] = minute
 
     def drain(self) -> dict[UUID, dict[UUID, datetime]]:
         """What was noted since the last time, by tenant."""

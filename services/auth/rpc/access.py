@@ -1,7 +1,6 @@
 """The edge to roles and API tokens."""
 
 from collections.abc import Mapping
-from datetime import UTC
 from typing import ClassVar
 from uuid import UUID
 
@@ -15,9 +14,6 @@ from chassis.rpc.server import prepared, transactional
 from services.auth import explain, roles, tokens
 from services.auth.models import ApiToken
 from services.auth.permissions import Catalogue, Permission, Permissions
-
-_KINDS = {access_pb2.TOKEN_KIND_STORE: "store", access_pb2.TOKEN_KIND_CATALOG: "catalog"}
-_KIND_NUMBERS = {word: number for number, word in _KINDS.items()}
 
 
 class AccessRpc:
@@ -88,21 +84,12 @@ class AccessRpc:
     ) -> access_pb2.ListTokensResponse:
         columns = {"id": ApiToken.id, "created_at": ApiToken.created_at}
         page = self._pager.page(request, columns, default="-created_at")
-        site_id = UUID(request.site_id) if request.HasField("site_id") else None
-        rows = (await session.scalars(page.apply(tokens.matching(_KINDS.get(request.kind), site_id)))).all()
-        rows, next_cursor = page.cut(rows)
-        return access_pb2.ListTokensResponse(tokens=[_token(row) for row in rows], next_cursor=next_cursor)
+        rows, next_cursor = page.cut((await session.scalars(page.apply(tokens.matching(request)))).all())
+        return access_pb2.ListTokensResponse(tokens=[tokens.to_message(row) for row in rows], next_cursor=next_cursor)
 
     @transactional
     async def CreateToken(self, request: access_pb2.CreateTokenRequest, session: AsyncSession) -> access_pb2.ApiToken:
-        wanted = request.token
-        ends = wanted.expires_at.ToDatetime(tzinfo=UTC) if wanted.HasField("expires_at") else None
-        row, secret = await tokens.create(
-            session, name=wanted.name, kind=_KINDS[wanted.kind], site_id=UUID(wanted.site_id), expires_at=ends
-        )
-        created = _token(row)
-        created.token = secret
-        return created
+        return await tokens.create(session, request.token)
 
     @transactional
     async def DeleteToken(self, request: access_pb2.DeleteTokenRequest, session: AsyncSession) -> Empty:
@@ -113,19 +100,3 @@ class AccessRpc:
 def _permission(there: Permission, defined: Mapping[str, frozenset[str]]) -> access_pb2.Permission:
     holders = [name for name, permissions in defined.items() if roles.granting(permissions, there.name)]
     return access_pb2.Permission(name=there.name, service=there.service, methods=there.methods, roles=holders)
-
-
-def _token(row: ApiToken) -> access_pb2.ApiToken:
-    answer = access_pb2.ApiToken(
-        id=str(row.id),
-        name=row.name,
-        kind=_KIND_NUMBERS[row.kind],
-        site_id=str(row.site_id),
-        catalog_id=str(row.site_id),
-    )
-    answer.created_at.FromDatetime(row.created_at)
-    if row.expires_at is not None:
-        answer.expires_at.FromDatetime(row.expires_at)
-    if row.last_used_at is not None:
-        answer.last_used_at.FromDatetime(row.last_used_at)
-    return answer

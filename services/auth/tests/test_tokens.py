@@ -1,11 +1,12 @@
 """API tokens: shown once, kept as a hash, revoked at once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from switchyard.auth.v1 import access_pb2
+from switchyard.auth.v1 import access_pb2, auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
@@ -157,3 +158,56 @@ class TestDeleteToken:
 
         with pytest.raises(errors.NotFound):
             await auth.stub(admin(Tenant())).DeleteToken(access_pb2.DeleteTokenRequest(id=created.id))
+
+
+class TestPersonalToken:
+    @staticmethod
+    async def of(auth: Auth, tenant: Tenant, role: str = "manager", **fields: Any) -> tuple[str, Any]:
+        """A member of the tenant, and a token of theirs, made with the permissions of an admin."""
+        person = await auth.person(tenant, role=role)
+        held = roles.permissions(role) | {"auth.tokens.write"}
+        maker = replace(tenant.user(permissions=held), id=person.id)
+        wanted = access_pb2.ApiToken(name="Export", kind=access_pb2.TOKEN_KIND_PERSONAL, **fields)
+        return person.id, await auth.stub(maker).CreateToken(access_pb2.CreateTokenRequest(token=wanted))
+
+    async def test_acts_as_the_person(self, auth: Auth, tenant: Tenant) -> None:
+        person, created = await self.of(auth, tenant)
+
+        principal = await auth.exchange(created.token)
+
+        assert created.token.startswith("pat_")
+        assert (principal.kind, principal.id, principal.roles) == ("user", person, ("manager",))
+        assert (principal.permissions, principal.authenticated_at) == (roles.permissions("manager"), 0)
+
+    async def test_can_do_no_more_than_its_scopes(self, auth: Auth, tenant: Tenant) -> None:
+        _, created = await self.of(auth, tenant, scopes=["orders.*"])
+
+        principal = await auth.exchange(created.token)
+
+        held = roles.permissions("manager")
+        assert principal.permissions == {permission for permission in held if permission.startswith("orders.")}
+
+    async def test_can_be_given_no_scope_that_its_maker_lacks(self, auth: Auth, tenant: Tenant) -> None:
+        with pytest.raises(errors.Denied):
+            await self.of(auth, tenant, scopes=["auth.roles.write"])
+
+    async def test_ends_with_the_membership(self, auth: Auth, tenant: Tenant) -> None:
+        person, created = await self.of(auth, tenant)
+        await auth.stub(admin(tenant)).DeleteUser(users_pb2.DeleteUserRequest(id=person))
+
+        with pytest.raises(errors.Unauthenticated):
+            await auth.exchange(created.token)
+
+    async def test_is_seen_by_its_person_alone(self, auth: Auth, tenant: Tenant) -> None:
+        await self.of(auth, tenant)
+
+        listed = await auth.stub(admin(tenant)).ListTokens(access_pb2.ListTokensRequest())
+
+        assert list(listed.tokens) == []
+
+    async def test_says_which_networks_it_may_be_shown_from(self, auth: Auth, tenant: Tenant) -> None:
+        _, created = await self.of(auth, tenant, allowed_networks=["203.0.113.0/24"])
+
+        issued = await auth.stub().ExchangeToken(auth_pb2.ExchangeTokenRequest(credential=created.token))
+
+        assert list(issued.allowed_networks) == ["203.0.113.0/24"]
