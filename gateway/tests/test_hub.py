@@ -204,6 +204,20 @@ class TestWhoMay:
 
         assert channels.tenant_of(user, name) is None
 
+    def test_a_client_joins_what_a_person_of_its_role_does(self) -> None:
+        tenant = Tenant()
+        client = tenant.client(permissions={"orders.read"}, roles=("barista",))
+        names = ("tenant", "site:s1", "station:x", "orders:queue:s1", "role:barista", "presence:s1")
+
+        assert {channels.tenant_of(client, name) for name in names} == {str(tenant.id)}
+
+    @pytest.mark.parametrize("name", ["role:admin", "kiosk:s1", "service-health", "audit:anomalies"])
+    def test_a_client_joins_nothing_else(self, name: str) -> None:
+        client = Tenant().client(permissions={"orders.read"}, roles=("barista",))
+
+        assert channels.tenant_of(client, name) is None
+        assert channels.tenant_of(client, f"user:{client.id}") is None
+
     def test_a_user_joins_their_own(self) -> None:
         user = Tenant().user()
 

@@ -205,6 +205,21 @@ class TestOperation:
     def test_public_methods_ask_for_nothing(self, ours: dict[str, Any]) -> None:
         assert ours["paths"]["/api/v1/pets/favourite"]["get"]["security"] == []
 
+    def test_who_may_call_is_said(self, ours: dict[str, Any], document: dict[str, Any]) -> None:
+        assert ours["paths"]["/api/v1/pets"]["get"]["x-audience"] == ["user", "client"]
+        assert document["paths"]["/api/v1/auth/logout"]["post"]["x-audience"] == ["user"]
+
+    def test_a_fresh_factor_is_said_to_be_needed(self, ours: dict[str, Any], document: dict[str, Any]) -> None:
+        create = document["paths"]["/api/v1/tokens"]["post"]
+        codes = create["x-error-codes"]
+
+        assert create["x-step-up"] is True
+        assert ("STEP_UP_REQUIRED" in codes["401"], "IMPERSONATION_FORBIDDEN" in codes["403"]) == (True, True)
+        assert "STEP_UP_REQUIRED" not in ours["paths"]["/api/v1/pets"]["post"]["x-error-codes"]["401"]
+
+    def test_a_suspended_tenant_is_answered_everywhere(self, ours: dict[str, Any]) -> None:
+        assert "TENANT_SUSPENDED" in ours["paths"]["/api/v1/pets"]["get"]["x-error-codes"]["403"]
+
     def test_odd_templates_are_written_plainly(self, ours: dict[str, Any]) -> None:
         assert {"/api/v1/files/{path}", "/api/v1/shelves/{path}/cover", "/api/v1/pets/{id}:feed"} <= set(ours["paths"])
 
