@@ -152,6 +152,7 @@ async def open_company(auth: Auth, defined: list[list[str]], members: list[Any])
     deputies = ("auth.users.write", "auth.roles.write", "orders.*")
     await company.define(root, "baker", [*dict.fromkeys((*deputies, *baker))])
     await company.define(root, "barista", barista)
+    await company.define(root, "runner", [])
     for role, more, sites in (("admin", [], []), ("baker", [], []), ("baker", ["barista"], [HERE]), *members):
         await company.create(root, role, more, sites)
     return company
