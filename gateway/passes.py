@@ -164,6 +164,10 @@ class Passes:
     async def renew(self, asked: Asked, stale: Pass) -> Pass:
         """A pass that was issued after `stale`, which a service has refused. Raises `Problem`."""
         key = _key(asked)
+        under_way = self._exchanges.get(key)
+        if under_way is not None:
+            # Begun before, it may know as little.
+            stale = await asyncio.shield(under_way)
         if self._passes.get(key) is stale:
             self._drop(key)
         return await self.get(asked)

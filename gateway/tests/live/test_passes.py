@@ -86,6 +86,41 @@ class TestGet:
         assert house.auth.exchanges == []
 
 
+class TestRenew:
+    async def test_another_pass_comes(self, house: Any) -> None:
+        asked = _asked(house)
+        stale = await house.gateway.passes.get(asked)
+
+        passes = await asyncio.gather(*(house.gateway.passes.renew(asked, stale) for _ in range(5)))
+
+        assert stale not in passes
+        # Who asks while somebody else does may know of more: together they wait for one more.
+        assert len(house.auth.exchanges) == 3
+
+    async def test_one_that_is_newer_already_is_good(self, house: Any) -> None:
+        asked = _asked(house)
+        stale = await house.gateway.passes.get(asked)
+        newer = await house.gateway.passes.renew(asked, stale)
+
+        assert await house.gateway.passes.renew(asked, stale) is newer
+
+    async def test_an_exchange_that_was_begun_before_is_not_enough(self, house: Any) -> None:
+        house.auth.lifetime_s = 10
+        asked = _asked(house)
+        stale = await house.gateway.passes.get(asked)
+        house.auth.gate.clear()
+        # A pass that is about to end is asked for ahead.
+        house.gateway.passes.find(asked)
+        await _until(lambda: len(house.auth.exchanges) == 2)
+
+        renewing = asyncio.create_task(house.gateway.passes.renew(asked, stale))
+        await asyncio.sleep(0)
+        house.auth.gate.set()
+
+        assert await renewing
+        assert len(house.auth.exchanges) == 3
+
+
 class TestRevocation:
     async def test_an_ended_session_stops_at_once(self, house: Any) -> None:
         principal = house.tenant.user(permissions={"kettles.read"})
