@@ -31,8 +31,7 @@ from chassis import identity
 from chassis.credentials import Credentials
 from cli.api import Api, ApiError
 from gateway import passes
-from services.auth import auth as exchanges
-from services.auth import sessions
+from services.auth import access_tokens, sessions
 from services.auth.models import Session
 from services.auth.settings import AuthSettings
 
@@ -258,7 +257,7 @@ async def alone_us() -> dict[str, float]:
     permissions = frozenset(f"bench.things{number}.read" for number in range(20))
     person = identity.Principal("user", str(uuid7()), uuid7(), str(uuid7()), ("staff",), permissions)
     pass_ = identity.sign_pass(person, key)
-    access = sessions.sign_access(key, Session(id=uuid7(), user_id=uuid7()))
+    access = sessions.sign_access(key, Session(id=uuid7(), user_id=uuid7()), identity.ISSUER)
     verifier = identity.Verifier(_answering(document))
     await verifier.verify(pass_)
     keys = verifier._keys  # noqa: SLF001 - what `verify` does when it has not seen the pass
@@ -267,7 +266,9 @@ async def alone_us() -> dict[str, float]:
         "pass, signed (auth)": _us(lambda: identity.sign_pass(person, key), 500),
         "pass, verified for the first time": _us(lambda: verifier._decode(pass_, keys), 500),  # noqa: SLF001
         "pass, seen before": _us(lambda: verifier.cached(pass_), 20_000),
-        "access token, verified (auth)": _us(lambda: exchanges._read(access, KeySet([key, rsa])), 500),  # noqa: SLF001
+        "access token, verified (auth)": _us(
+            lambda: access_tokens.read(access, KeySet([key, rsa]), identity.ISSUER), 500
+        ),
     }
 
 

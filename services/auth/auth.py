@@ -6,20 +6,18 @@ told so. A tenant that is not the caller's answers the same whether it exists or
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from joserfc import jwt
-from joserfc.errors import ExpiredTokenError, JoseError
-from joserfc.jwk import KeySet
-
 from chassis import clock, errors, identity
 from chassis.db import Database
 from chassis.identity import PLATFORM, Principal
-from services.auth import roles, scopes, sessions, store, tokens
+from services.auth import access_tokens, oauth_scopes, oauth_store, roles, scopes, sessions, store, tokens
+from services.auth.access_tokens import AccessToken
+from services.auth.keys import Keyring
 
 SERVICE_PREFIX = "svc_"
 
@@ -43,7 +41,13 @@ class Standing:
 
 
 async def stand(
-    database: Database, credential: str, *, keys: KeySet, root_secret: str, tenant_id: UUID | None, site_id: UUID | None
+    database: Database,
+    credential: str,
+    *,
+    keys: Keyring,
+    root_secret: str,
+    tenant_id: UUID | None,
+    site_id: UUID | None,
 ) -> Standing:
     """Who a credential is in a tenant (or where it can only be) and at a site (or at all of theirs)."""
     if credential.startswith(SERVICE_PREFIX):
@@ -51,7 +55,8 @@ async def stand(
     elif credential.startswith(tuple(tokens.PREFIXES.values())):
         standing = await _of_api_token(database, credential, tenant_id)
     else:
-        standing = await _of_access_token(database, credential, keys, tenant_id)
+        token = access_tokens.read(credential, keys.public, keys.issuer)
+        standing = await of_token(database, token, tenant_id)
     site_id = site_id or standing.active_site
     return replace(standing, principal=_narrowed(standing.principal, site_id)) if site_id else standing
 
@@ -107,11 +112,13 @@ def _person_of_token(row: Any) -> Principal:
     return replace(person, sites=frozenset({str(row["site_id"])}))
 
 
-async def _of_access_token(database: Database, credential: str, keys: KeySet, tenant_id: UUID | None) -> Standing:
-    claims = _read(credential, keys)
-    rows = await database.read(store.STANDING_OF_SESSION, PLATFORM, session=claims["sid"])
+async def of_token(database: Database, token: AccessToken, tenant_id: UUID | None) -> Standing:
+    """Who an access token is that was read before."""
+    if not token.session_id:
+        return await _of_client(database, token, tenant_id)
+    rows = await database.read(store.STANDING_OF_SESSION, PLATFORM, session=token.session_id)
     # No row: the session has ended.
-    if not rows or str(rows[0]["user_id"]) != claims["sub"]:
+    if not rows or str(rows[0]["user_id"]) != token.subject:
         raise errors.Unauthenticated
     session = rows[0]
     if session["expires_at"] <= clock.now():
@@ -122,19 +129,21 @@ async def _of_access_token(database: Database, credential: str, keys: KeySet, te
     tenant_id = tenant_id or confined_to
     person = Principal(
         kind="user",
-        id=claims["sub"],
+        id=token.subject,
         tenant_id=None,
-        session_id=claims["sid"],
+        session_id=token.session_id,
         actor=session["actor"],
         authenticated_at=int(session["authenticated_at"].timestamp()),
     )
+    if session["operator"] and session["client_id"]:
+        # What acts for the platform is never lent to a tenant's program.
+        raise errors.Unauthenticated
     if session["operator"]:
         person = await _operator(database, person, tenant_id)
     else:
         person = _in_tenant(person, rows, tenant_id)
-    if session["scopes"] is not None:
-        person = replace(person, permissions=scopes.limited(person.permissions, session["scopes"]))
-    ends_at = min(datetime.fromtimestamp(claims["exp"], UTC), session["expires_at"])
+    person = replace(person, permissions=_limited(person.permissions, session["scopes"], token.scopes))
+    ends_at = min(datetime.fromtimestamp(token.expires_at, UTC), session["expires_at"])
     return Standing(person, ends_at, active_site=_active_site(person, rows))
 
 
@@ -144,25 +153,35 @@ def _active_site(person: Principal, rows: Sequence[Any]) -> UUID | None:
     return UUID(str(chosen)) if chosen and person.may_see_site(chosen) else None
 
 
-def _read(credential: str, keys: KeySet) -> dict[str, Any]:
-    registry = jwt.JWTClaimsRegistry(
-        now=int(clock.now().timestamp()),
-        iss={"essential": True, "value": identity.ISSUER},
-        aud={"essential": True, "value": sessions.ACCESS_AUDIENCE},
-        exp={"essential": True},
-        sub={"essential": True},
-        sid={"essential": True},
+async def _of_client(database: Database, token: AccessToken, tenant_id: UUID | None) -> Standing:
+    rows = await database.read(oauth_store.STANDING_OF_CLIENT, PLATFORM, client=token.subject)
+    # Another generation: what the client may do has changed since.
+    if not rows or rows[0]["generation"] != token.generation or not rows[0]["role"]:
+        raise errors.Unauthenticated
+    (row,) = rows
+    own = UUID(str(row["tenant_id"]))
+    if tenant_id not in {None, own}:
+        raise _not_a_member()
+    if row["suspended"]:
+        raise _suspended()
+    program = Principal(
+        kind="client",
+        id=token.subject,
+        tenant_id=own,
+        roles=(row["role"],),
+        permissions=_limited(row["own_permissions"] or roles.permissions(row["role"]), row["scopes"], token.scopes),
+        sites=frozenset(str(site) for site in row["site_ids"]),
     )
-    try:
-        decoded = jwt.decode(credential, keys, algorithms=[identity.ALGORITHM])
-        if decoded.header.get("typ") != sessions.ACCESS_TYPE:
-            raise errors.Unauthenticated
-        registry.validate(decoded.claims)
-    except ExpiredTokenError as failure:
-        raise sessions.expired() from failure
-    except (JoseError, ValueError) as failure:
-        raise errors.Unauthenticated from failure
-    return decoded.claims
+    return Standing(program, datetime.fromtimestamp(token.expires_at, UTC))
+
+
+def _limited(granted: Collection[str], *limits: Collection[str] | None) -> frozenset[str]:
+    """What is granted, and within the scopes of each that has some."""
+    left = frozenset(granted)
+    for limit in limits:
+        if limit is not None:
+            left = scopes.limited(left, oauth_scopes.permissions(limit))
+    return left
 
 
 def _in_tenant(person: Principal, rows: Sequence[Any], tenant_id: UUID | None) -> Principal:

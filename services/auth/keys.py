@@ -68,9 +68,10 @@ def opened(vault: Vault, row: SigningKey) -> Key:
 
 
 class Keyring:
-    """The keys, as last loaded."""
+    """The keys, as last loaded, and in whose name they sign what leaves the suite (`issuer`)."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, issuer: str = identity.ISSUER) -> None:
+        self.issuer = issuer
         self._vault = vault
         # By algorithm, newest first.
         self._keys: Mapping[str, Sequence[Kept]] = {}

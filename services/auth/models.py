@@ -57,7 +57,8 @@ class Membership(Base):
 class Session(Base):
     """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds.
 
-    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes.
+    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes, and may
+    have come of another one (`parent_id`), with which it ends.
     """
 
     __tablename__ = "sessions"
@@ -78,6 +79,7 @@ class Session(Base):
     scopes: Mapped[list[str] | None]
     authenticated_at: Mapped[datetime]
     renewable: Mapped[bool] = mapped_column(default=True)
+    parent_id: Mapped[UUID | None]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None]
 

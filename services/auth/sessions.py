@@ -13,23 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from joserfc import jwt
+import sqlalchemy as sa
 from joserfc.jwk import OKPKey
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.auth.v1 import events_pb2
-from uuid_utils.compat import uuid7
+from switchyard.auth.v1 import auth_pb2, events_pb2
 
-from chassis import audit, call, clock, errors, events, identity
+from chassis import audit, call, clock, errors, events
 from chassis.identity import Principal
-from services.auth import store
+from services.auth import access_tokens, store
+from services.auth.access_tokens import AccessToken
 from services.auth.models import Account, RefreshToken, Session
 from services.auth.store import Access, Found
 
-ACCESS_S = 15 * 60
-# Not the passes' audience: neither kind of token is ever taken for the other.
-ACCESS_AUDIENCE = "switchyard-api"
-ACCESS_TYPE = "at+jwt"
-CLIENT_ID = "switchyard"
+ACCESS_S = access_tokens.LIFE_S
 LIFE_S = 8 * 3600
 LIFE_REMEMBERED_S = 24 * 3600
 # However much it is used, a session asks for the password again after this.
@@ -38,6 +34,20 @@ AGE_MAX_S = 30 * 24 * 3600
 RETRY_WITHIN = timedelta(seconds=10)
 FORGOTTEN_AFTER = timedelta(days=30)
 REFRESH_PREFIX = "rt_"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a person lets an OAuth client do, in the client's tenant.
+
+    `parent` is the session that this one came of (token exchange), and with which it ends.
+    """
+
+    tenant_id: UUID
+    client_id: UUID
+    scopes: Sequence[str]
+    authenticated_at: datetime
+    parent: Session | None = None
 
 
 @dataclass(frozen=True)
@@ -70,42 +80,62 @@ async def begin(
     remember: bool = False,
     method: str = "password",
     tenant_id: UUID | None = None,
-    client_id: UUID | None = None,
-    scopes: Sequence[str] | None = None,
 ) -> SignedIn:
-    """Open the session of a person who has just shown who they are, by a method.
+    """Open the session of a person who has just shown who they are, by a method (in one tenant only, if it is given)."""
+    row = _opened(found.id, remember=remember, method=method)
+    row.device_id = device_id
+    row.tenant_id = tenant_id
+    return await _begun(session, row)
 
-    For an OAuth client it is confined to the client's tenant and to scopes.
-    """
+
+async def begin_for_client(session: AsyncSession, user_id: UUID, grant: Grant, *, remember: bool) -> SignedIn:
+    """Open the session with which a client acts for a person."""
+    row = _opened(user_id, remember=remember, method="oauth")
+    row.tenant_id = grant.tenant_id
+    row.client_id = grant.client_id
+    row.scopes = list(grant.scopes)
+    row.authenticated_at = grant.authenticated_at
+    if grant.parent is not None:
+        row.parent_id = grant.parent.parent_id or grant.parent.id
+        row.expires_at = min(row.expires_at, grant.parent.expires_at)
+        row.renewable = False
+    return await _begun(session, row)
+
+
+def _opened(user_id: UUID, *, remember: bool, method: str) -> Session:
     now = clock.now()
     current = call.current()
-    await store.act_as(session, found.id)
     life_s = LIFE_REMEMBERED_S if remember else LIFE_S
-    row = Session(
+    return Session(
         id=UUID(current.principal.session_id),
-        user_id=found.id,
+        user_id=user_id,
         life_s=life_s,
-        device_id=device_id,
+        device_id="",
         address=current.address,
         user_agent=current.user_agent,
         created_at=now,
         last_used_at=now,
         expires_at=now + timedelta(seconds=life_s),
         method=method,
-        tenant_id=tenant_id,
-        client_id=client_id,
-        scopes=list(scopes) if scopes is not None else None,
         authenticated_at=now,
     )
+
+
+async def _begun(session: AsyncSession, row: Session) -> SignedIn:
+    await store.act_as(session, row.user_id)
     session.add(row)
     await session.flush()
     token = REFRESH_PREFIX + secrets.token_urlsafe(32)
-    await store.add_refresh_token(session, row, digest(token), now)
+    await store.add_refresh_token(session, row, digest(token), row.created_at)
     return await _signed_in(session, row, token)
 
 
-async def refresh(session: AsyncSession, token: str, secret: bytes) -> SignedIn | None:
+async def refresh(
+    session: AsyncSession, token: str, secret: bytes, *, client_id: UUID | None = None
+) -> SignedIn | None:
     """Spend a refresh token for its successor; a spent one gives the same successor for a moment.
+
+    A token of an OAuth client's is taken from that client only.
 
     `None`: the token was used again later, and the session has been ended for it. The caller refuses only after the
     transaction has been committed. Raises `Unauthenticated` for a session that is over.
@@ -115,7 +145,7 @@ async def refresh(session: AsyncSession, token: str, secret: bytes) -> SignedIn 
     await store.act_as(session, UUID(call.current().principal.id))
     known = await store.refresh_token(session, hashed)
     row = await store.lock_session(session, known.session_id) if known else None
-    if row is None or row.ended_at is not None:
+    if row is None or row.ended_at is not None or row.client_id != client_id or not row.renewable:
         raise errors.Unauthenticated
     if row.expires_at <= now:
         raise expired()
@@ -160,26 +190,74 @@ async def keep_alive(session: AsyncSession) -> int:
     return int((ends - now).total_seconds())
 
 
+def own() -> "sa.Select[Session]":
+    """The caller's live sessions, in a transaction that has named them."""
+    user_id = UUID(call.current().principal.id)
+    return sa.select(Session).where(
+        Session.user_id == user_id, Session.ended_at.is_(None), Session.expires_at > clock.now()
+    )
+
+
+async def end_own(session: AsyncSession, session_id: UUID) -> None:
+    """End one of the caller's sessions; again is harmless. Raises `NotFound` for any other."""
+    user_id = UUID(call.current().principal.id)
+    await store.act_as(session, user_id)
+    if await store.lock_session(session, session_id) is None:
+        raise errors.NotFound
+    audit.about(session, f"sessions/{session_id}")
+    await end(session, user_id, reason="ended", only=session_id)
+
+
+async def end_others(session: AsyncSession) -> None:
+    """End all of the caller's sessions but theirs."""
+    principal = call.current().principal
+    audit.about(session, f"users/{principal.id}")
+    await end(session, UUID(principal.id), reason="ended", but=UUID(principal.session_id))
+
+
+async def step_up(session: AsyncSession) -> None:
+    """Note that the caller has shown a factor just now. A token's program has nobody who could."""
+    principal = call.current().principal
+    await store.act_as(session, UUID(principal.id))
+    row = await store.lock_session(session, UUID(principal.session_id))
+    if row is None or row.ended_at is not None:
+        raise errors.Unauthenticated
+    row.authenticated_at = clock.now()
+
+
+def to_message(row: Session) -> auth_pb2.Session:
+    """A session as its person sees it."""
+    shown = auth_pb2.Session(
+        id=str(row.id),
+        current=str(row.id) == call.current().principal.session_id,
+        device_id=row.device_id,
+        address=row.address,
+        user_agent=row.user_agent,
+        method=row.method,
+        client_id=str(row.client_id or ""),
+        actor=row.actor,
+    )
+    shown.created_at.FromDatetime(row.created_at)
+    shown.last_used_at.FromDatetime(row.last_used_at)
+    shown.expires_at.FromDatetime(row.expires_at)
+    return shown
+
+
 async def forget(session: AsyncSession) -> None:
     """Delete sessions that ended long ago."""
     await store.forget_sessions(session, clock.now() - FORGOTTEN_AFTER)
 
 
-def sign_access(key: OKPKey, row: Session) -> str:
-    """An access token (RFC 9068) of a session."""
-    issued = int(clock.now().timestamp())
-    claims = {
-        "iss": identity.ISSUER,
-        "aud": ACCESS_AUDIENCE,
-        "sub": str(row.user_id),
-        "client_id": CLIENT_ID,
-        "sid": str(row.id),
-        "jti": str(uuid7()),
-        "iat": issued,
-        "exp": issued + ACCESS_S,
-    }
-    header = {"alg": identity.ALGORITHM, "kid": key.kid, "typ": ACCESS_TYPE}
-    return jwt.encode(header, claims, key, algorithms=[identity.ALGORITHM])
+def sign_access(key: OKPKey, row: Session, issuer: str) -> str:
+    """An access token of a session."""
+    token = AccessToken(
+        subject=str(row.user_id),
+        client_id=str(row.client_id or access_tokens.OWN_CLIENT),
+        session_id=str(row.id),
+        scopes=row.scopes,
+        authenticated_at=row.authenticated_at,
+    )
+    return access_tokens.sign(access_tokens.made(token), key, issuer)
 
 
 def digest(token: str) -> bytes:
@@ -189,7 +267,7 @@ def digest(token: str) -> bytes:
 
 def expired() -> errors.Unauthenticated:
     """The refusal of what was good once."""
-    return errors.Unauthenticated("the credential has expired", code="TOKEN_EXPIRED")
+    return access_tokens.expired()
 
 
 def refused() -> errors.Unauthenticated:

@@ -12,7 +12,16 @@ from sqlalchemy.orm import aliased
 
 from chassis.db import Query
 from chassis.identity import PLATFORM
-from services.auth.models import Account, ApiToken, LoginFailures, Membership, RefreshToken, Session, SigningKey
+from services.auth.models import (
+    Account,
+    ApiToken,
+    LoginFailures,
+    Membership,
+    RefreshToken,
+    Session,
+    SessionSite,
+    SigningKey,
+)
 
 # More tenants than anyone is a member of; the hot query wants a bound.
 TENANTS_MAX = 1000
@@ -245,18 +254,37 @@ async def end_sessions(
     only: UUID | None = None,
     but: UUID | None = None,
 ) -> Sequence[UUID]:
-    """End a person's live sessions, or only one, or all but one; those that this call ended."""
-    statement = (
-        sa.update(Session)
-        .where(Session.user_id == user_id, Session.ended_at.is_(None))
-        .values(ended_at=now, end_reason=reason)
-        .returning(Session.id)
-    )
+    """End a person's live sessions, or only one, or all but one; those that this call ended.
+
+    With each go those that came of it. They are locked first: one that is coming of another at this moment is there then.
+    """
+    live: list[Any] = [Session.user_id == user_id, Session.ended_at.is_(None)]
     if only is not None:
-        statement = statement.where(Session.id == only)
+        live.append(sa.or_(Session.id == only, Session.parent_id == only))
     if but is not None:
-        statement = statement.where(Session.id != but)
+        live.append(sa.and_(Session.id != but, Session.parent_id.is_distinct_from(but)))
+    await session.execute(sa.select(Session.id).where(*live).order_by(Session.id).with_for_update())
+    statement = sa.update(Session).where(*live).values(ended_at=now, end_reason=reason).returning(Session.id)
     return (await session.scalars(statement, execution_options={"synchronize_session": False})).all()
+
+
+async def active_site(session: AsyncSession, session_id: UUID, tenant_id: UUID) -> UUID | None:
+    """The site that a session of the person named acts in, in a tenant."""
+    found = await session.get(SessionSite, (session_id, tenant_id))
+    return found.site_id if found else None
+
+
+async def set_active_site(
+    session: AsyncSession, session_id: UUID, user_id: UUID, tenant_id: UUID, site_id: UUID | None
+) -> None:
+    """Set or lift the site that a session acts in."""
+    key = {"session_id": session_id, "tenant_id": tenant_id}
+    if site_id is None:
+        statement: Any = sa.delete(SessionSite).filter_by(**key)
+    else:
+        statement = postgresql.insert(SessionSite).values(**key, user_id=user_id, site_id=site_id)
+        statement = statement.on_conflict_do_update(index_elements=list(key), set_={"site_id": site_id})
+    await session.execute(statement, execution_options={"synchronize_session": False})
 
 
 async def forget_sessions(session: AsyncSession, before: datetime) -> None:

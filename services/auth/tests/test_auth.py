@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity
 from chassis.testing import Serve, Tenant, signing_key
-from services.auth import roles, sessions
+from services.auth import access_tokens, roles
 from services.auth.__main__ import build
 from services.auth.settings import AuthSettings
 from services.auth.tests.support import CHEAP, OPERATOR_EMAIL, PASSWORD, ROOT_SECRET, Auth, Person, admin
@@ -125,7 +125,7 @@ class TestForgedAccessToken:
             await auth.exchange(f"{mine[0]}.{theirs[1]}.{mine[2]}")
 
     def signed(self, claims: dict[str, Any], key: OKPKey) -> str:
-        header = {"alg": "Ed25519", "kid": key.kid, "typ": sessions.ACCESS_TYPE}
+        header = {"alg": "Ed25519", "kid": key.kid, "typ": access_tokens.TYPE}
         return jwt.encode(header, claims, key, algorithms=["Ed25519"])
 
 

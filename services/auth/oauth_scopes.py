@@ -1,0 +1,70 @@
+"""Scopes that a client asks for: a few about who somebody is, and permissions or patterns of them."""
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain
+
+from services.auth import roles
+
+OPENID = "openid"
+PROFILE = "profile"
+EMAIL = "email"
+OFFLINE = "offline_access"
+IDENTITY = (OPENID, PROFILE, EMAIL, OFFLINE)
+# OpenID Connect defines them and clients ask for them by habit; there is nothing behind them here.
+_NOTHING_BEHIND = frozenset({"address", "phone"})
+_PLATFORM = "platform."
+
+_WORDS = {
+    OPENID: "Know that it is you",
+    PROFILE: "See your name, your roles and the company",
+    EMAIL: "See your e-mail address",
+    OFFLINE: "Stay connected while you are away, until you end it",
+}
+_VERBS = {"read": "See", "write": "Change"}
+
+
+def listed(scope: str | None) -> list[str]:
+    """The scopes of a request, each once."""
+    return [one for one in dict.fromkeys((scope or "").split()) if one not in _NOTHING_BEHIND]
+
+
+def is_of_platform(scope: str) -> bool:
+    """Whether it would let a client act for the platform, which no tenant can give."""
+    return scope in roles.PLATFORM_PERMISSIONS or scope.startswith(_PLATFORM)
+
+
+def covered(wanted: str, held: Collection[str]) -> bool:
+    """Whether a scope, or a wider one, is among those held. Who somebody is must be asked for by its name."""
+    if wanted in held:
+        return True
+    permission = wanted not in IDENTITY and "." in wanted and not is_of_platform(wanted)
+    return permission and any(roles.covers(one, wanted) for one in held)
+
+
+def all_covered(wanted: Iterable[str], held: Collection[str]) -> bool:
+    """Whether all of these are."""
+    return all(covered(one, held) for one in wanted)
+
+
+def permissions(scopes: Iterable[str]) -> list[str]:
+    """Those that are permissions or patterns of them."""
+    return [scope for scope in scopes if scope not in IDENTITY]
+
+
+def worded(scopes: Sequence[str]) -> list[str]:
+    """What a person reads who is asked to allow them."""
+    about_you = [_WORDS[scope] for scope in IDENTITY if scope in scopes]
+    return list(dict.fromkeys(chain(about_you, map(_worded, permissions(scopes)))))
+
+
+def _worded(scope: str) -> str:
+    service, _, rest = scope.partition(".")
+    if scope == "*":
+        return "Do all that you may do"
+    if service == "*":
+        return f"{_VERBS.get(rest, rest.capitalize())} all that you may {_VERBS.get(rest, rest).lower()}"
+    if rest == "*":
+        return f"Do in {service} all that you may do there"
+    what, _, verb = rest.rpartition(".")
+    subject = " ".join(filter(None, (service, what.replace(".", " ").replace("_", " ").replace("*", ""))))
+    return f"{_VERBS.get(verb, verb.replace('_', ' ').capitalize())} {subject}".rstrip()
