@@ -32,6 +32,7 @@ async def operator_token(auth: Auth) -> str:
 async def join(auth: Auth, tenant: Tenant, person: Person, role: str = "staff") -> None:
     user = users_pb2.User(email=person.email, name="Mira", role=role, password="another fine pass phrase")
     await auth.stub(admin(tenant)).CreateUser(users_pb2.CreateUserRequest(user=user))
+    await auth.accept(await auth.letter(person.email))
 
 
 def claims_of(token: str) -> dict[str, Any]:
