@@ -21,8 +21,8 @@ from services.auth.permissions import Permissions
 ADMIN = "admin"
 OPERATOR = "operator"
 
-_KIOSK = frozenset({"inventory.catalog.read", "orders.create", "orders.read"})
-_POS = frozenset({"inventory.catalog.read", "orders.read"})
+_KIOSK = frozenset({"inventory.catalog.read", "orders.create", "orders.read", "tenants.settings.read"})
+_POS = frozenset({"inventory.catalog.read", "orders.read", "tenants.settings.read"})
 _STAFF = frozenset(
     {
         "inventory.batches.read",
@@ -36,6 +36,7 @@ _STAFF = frozenset(
         "orders.create",
         "orders.read",
         "orders.update",
+        "tenants.settings.read",
         "tenants.sites.read",
         "tenants.stations.read",
     }
@@ -48,6 +49,7 @@ _MANAGER = _STAFF | {
     "inventory.menu.write",
     "orders.override",
     "registry.read",
+    "tenants.settings.write",
     "tenants.sites.write",
     "tenants.stations.write",
 }
