@@ -1,7 +1,7 @@
 """Why a user or an API token may or may not do something, in the order in which it is decided.
 
-First whether they stand at all (as the exchange of a credential for a pass finds it), then whether a role and the scopes
-give the permission, then where they act.
+First whether they stand at all (as the exchange of a credential for a pass finds it), then whether a role and the
+scopes give the permission, then where they act.
 """
 
 from collections.abc import Mapping, Sequence
