@@ -43,6 +43,7 @@ _STAFF = frozenset(
 )
 _MANAGER = _STAFF | {
     "audit.events.read",
+    "auth.biometric.enroll",
     "auth.users.read",
     "inventory.batches.write",
     "inventory.items.write",
