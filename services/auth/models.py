@@ -57,8 +57,8 @@ class Membership(Base):
 class Session(Base):
     """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds.
 
-    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes, and may
-    have come of another one (`parent_id`), with which it ends.
+    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes, and
+    may have come of another one (`parent_id`), with which it ends.
     """
 
     __tablename__ = "sessions"
@@ -112,7 +112,7 @@ class Role(Base):
 
 
 class TenantStanding(Base):
-    """What auth has been told of a tenant."""
+    """What auth has been told of a tenant, and by which event: ids grow with time, so that an older one changes nothing."""
 
     __tablename__ = "tenant_standing"
 
@@ -120,6 +120,8 @@ class TenantStanding(Base):
     name: Mapped[str] = mapped_column(default="")
     status: Mapped[str] = mapped_column(default="active")
     users_max: Mapped[int | None]
+    status_by: Mapped[UUID | None]
+    limits_by: Mapped[UUID | None]
 
 
 class RefreshToken(Base):

@@ -52,7 +52,9 @@ CREATE TABLE tenant_standing (
     tenant_id uuid PRIMARY KEY,
     name text NOT NULL DEFAULT '',
     status text NOT NULL DEFAULT 'active' CHECK (status IN ('active', 'suspended')),
-    users_max bigint
+    users_max bigint,
+    status_by uuid,
+    limits_by uuid
 );
 ALTER TABLE api_tokens
     DROP CONSTRAINT api_tokens_kind_check,
@@ -119,6 +121,11 @@ _FUNCTIONS = (
                 ON m.tenant_id = t.tenant_id AND m.user_id = t.user_id AND {_MEMBER}
             WHERE t.hash = wanted
         ) m
+    $$
+    """,
+    """
+    note_login(account uuid, at timestamptz) RETURNS void VOLATILE AS $$
+        UPDATE memberships m SET last_login_at = at WHERE m.user_id = account
     $$
     """,
     """

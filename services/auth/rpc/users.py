@@ -12,7 +12,8 @@ from switchyard.auth.v1 import users_pb2
 from chassis import call, errors, paging
 from chassis.db import Database
 from chassis.rpc.server import prepared, transactional
-from services.auth import invitations, passwords, stats, users
+from services.auth import impersonation, invitations, passwords, sessions, stats, users
+from services.auth.keys import Keyring
 from services.auth.letters import Letters
 from services.auth.models import Account, Invitation, Membership
 from services.auth.sites import Sites
@@ -31,9 +32,17 @@ class UsersRpc:
     service: ClassVar[ServiceDescriptor] = users_pb2.DESCRIPTOR.services_by_name["UsersService"]
 
     def __init__(
-        self, database: Database, *, hasher: passwords.Hasher, letters: Letters, pager: paging.Pager, sites: Sites
+        self,
+        database: Database,
+        *,
+        hasher: passwords.Hasher,
+        keyring: Keyring,
+        letters: Letters,
+        pager: paging.Pager,
+        sites: Sites,
     ) -> None:
         self._database = database
+        self._keyring = keyring
         self._letters = letters
         self._hasher = hasher
         self._pager = pager
@@ -144,6 +153,18 @@ class UsersRpc:
         async with self._database.transaction() as session:
             await invitations.accept(session, guest, request.token, name=name, password_hash=password_hash)
         return users_pb2.AcceptInvitationResponse(tenant_id=str(guest.invited.tenant_id), email=guest.invited.email)
+
+    @transactional
+    async def Impersonate(
+        self, request: users_pb2.ImpersonateRequest, session: AsyncSession
+    ) -> users_pb2.Impersonation:
+        made = await impersonation.begin(session, UUID(request.id), request.reason)
+        return users_pb2.Impersonation(
+            access_token=sessions.sign_access(self._keyring.signing, made, self._keyring.issuer),
+            expires_in=sessions.ACCESS_S,
+            token_type="Bearer",  # noqa: S106 - the scheme's name
+            session_id=str(made.id),
+        )
 
 
 def _changes(request: users_pb2.UpdateUserRequest) -> dict[str, Any]:

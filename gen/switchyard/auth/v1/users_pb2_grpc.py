@@ -202,7 +202,7 @@ class UsersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Impersonate(self, request, context):
-        """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
+        """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
         names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

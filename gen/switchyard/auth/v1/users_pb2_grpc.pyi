@@ -73,7 +73,7 @@ class UsersServiceStub:
     to work. Signing in is the next step.
     """
     Impersonate: _grpc.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]
-    """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
+    """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
     names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
     """
 
@@ -121,7 +121,7 @@ class UsersServiceAsyncStub(UsersServiceStub):
     to work. Signing in is the next step.
     """
     Impersonate: _aio.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]  # type: ignore[assignment]
-    """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
+    """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
     names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
     """
 
@@ -244,7 +244,7 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _users_pb2.ImpersonateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Impersonation, _abc.Awaitable[_users_pb2.Impersonation]]:
-        """Act in a user's name for at most an hour, for a reason that stands in the trail, as does every call made so under both
+        """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
         names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
         """
 
