@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import clock, errors
-from services.auth import store
+from services.auth import attempt_store
 
 # From this failure on each next one doubles the delay, which starts with a second.
 FREE_BY_ACCOUNT = 5
@@ -24,7 +24,7 @@ async def admit(session: AsyncSession, *, email: str, address: str) -> None:
     """Count an attempt. Raises `Exhausted` while the account or the address has to wait; then nothing is counted."""
     now = clock.now()
     for key, free in _keys(email, address).items():
-        admitted = await store.count_attempt(
+        admitted = await attempt_store.count_attempt(
             session,
             key,
             now=now,
@@ -33,7 +33,7 @@ async def admit(session: AsyncSession, *, email: str, address: str) -> None:
             delay_max_s=DELAY_MAX.total_seconds(),
         )
         if not admitted:
-            until = await store.blocked_until(session, key) or now
+            until = await attempt_store.blocked_until(session, key) or now
             message = "too many failed sign-ins"
             raise errors.Exhausted(message, retry_after_s=max((until - now).total_seconds(), 1.0))
 
@@ -41,18 +41,18 @@ async def admit(session: AsyncSession, *, email: str, address: str) -> None:
 async def succeeded(session: AsyncSession, *, email: str, address: str) -> None:
     """Take the count back: all of the account's, and this one of the address's, whose other failures remain."""
     for key, free in _keys(email, address).items():
-        await store.forgive(session, key, all_of_them=free == FREE_BY_ACCOUNT)
+        await attempt_store.forgive(session, key, all_of_them=free == FREE_BY_ACCOUNT)
 
 
 async def taken_back(session: AsyncSession, *, email: str, address: str) -> None:
     """Uncount this one attempt, which was no failure and no success either; what failed before still counts."""
     for key in _keys(email, address):
-        await store.take_back_attempt(session, key)
+        await attempt_store.take_back_attempt(session, key)
 
 
 async def forget(session: AsyncSession) -> None:
     """Delete what no longer counts."""
-    await store.forget_failures(session, clock.now() - FORGOTTEN_AFTER)
+    await attempt_store.forget_failures(session, clock.now() - FORGOTTEN_AFTER)
 
 
 def _keys(email: str, address: str) -> dict[bytes, int]:
