@@ -14,7 +14,6 @@ from chassis.db import Query
 from services.auth.models import (
     Account,
     ApiToken,
-    LoginFailures,
     Membership,
     RefreshToken,
     Session,
@@ -255,7 +254,7 @@ async def end_sessions(
 ) -> Sequence[UUID]:
     """End a person's live sessions, or only one, or all but one; those that this call ended.
 
-    With each go those that came of it. They are locked first: one that is coming of another at this moment is there then.
+    With each go those that came of it. They are locked first: one that is coming of another just now is there then.
     """
     live: list[Any] = [Session.user_id == user_id, Session.ended_at.is_(None)]
     if only is not None:
