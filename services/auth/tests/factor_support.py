@@ -1,10 +1,13 @@
 """People who are signed in, and an authenticator in software that verifies its user."""
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import pyotp
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from fido2.cose import ES256
@@ -140,3 +143,20 @@ async def passkey_login(auth: Auth, credential: dict[str, Any]) -> auth_pb2.Logi
 
 def handle(person: Person) -> bytes:
     return UUID(person.id).bytes
+
+
+@asynccontextmanager
+async def statements(auth: Auth) -> AsyncIterator[list[str]]:
+    """What the process asks its database, but for its timers' questions."""
+    asked: list[str] = []
+    engine = auth.running.service.database._engine.sync_engine
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        if not any(own in statement for own in ("take_password_request", "take_letter", "signing_keys", "outbox")):
+            asked.append(statement)
+
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
 from chassis.testing import Databases, Tenant
-from services.auth.tests.factor_support import someone
+from services.auth.tests.factor_support import someone, statements
 from services.auth.tests.support import Auth, Person, admin, outbox, superuser
 
 
@@ -283,9 +283,15 @@ class TestLogin:
         known = await enrolled(auth, tenant, await somebody(auth, tenant))
         known.key = ed25519.Ed25519PrivateKey.generate()
 
-        failures = [await refused(auth, device) for device in (known, Device())]
+        failures, counted = [], []
+        for device in (known, Device()):
+            challenge = await device.challenge(auth)
+            async with statements(auth) as asked:
+                failures.append(await refused(auth, device, challenge=challenge))
+            counted.append(asked)
 
         assert len({(failure.message, failure.code) for failure in failures}) == 1
+        assert counted[0] == counted[1]
 
     async def test_many_bad_answers_make_wait(self, auth: Auth, tenant: Tenant) -> None:
         device = await enrolled(auth, tenant, await somebody(auth, tenant))

@@ -24,6 +24,7 @@ from services.auth.tests.factor_support import (
     plain,
     signed_in,
     someone,
+    statements,
     struct,
     with_passkey,
 )
@@ -345,6 +346,37 @@ class TestUnknownAddress:
         }
 
         assert len(shapes) == 1
+
+    async def test_it_is_as_much_work_as_a_known_one(self, auth: Auth, tenant: Tenant) -> None:
+        person, stub = await someone(auth, tenant)
+        await with_passkey(stub)
+        without = await auth.person(tenant)
+
+        counted = []
+        for email in (person.email, without.email, f"{uuid7()}@nobody.example"):
+            async with statements(auth) as asked:
+                await login_options(auth, email)
+            counted.append(asked)
+
+        assert counted[0] == counted[1] == counted[2]
+
+    async def test_its_passkey_is_refused_as_a_known_one(self, auth: Auth, tenant: Tenant) -> None:
+        _, stub = await someone(auth, tenant)
+        known, decoy = await with_passkey(stub), Authenticator()
+        known.key = Authenticator().key
+        options = await login_options(auth, f"{uuid7()}@nobody.example")
+        decoy.id = base64.urlsafe_b64decode(options["allowCredentials"][0]["id"] + "==")
+
+        answers, counted = [], []
+        for authenticator in (known, decoy):
+            credential = authenticator.get(await login_options(auth))
+            async with statements(auth) as asked:
+                failure = await refused(auth, credential)
+            answers.append((failure.message, failure.code))
+            counted.append(asked)
+
+        assert answers[0] == answers[1]
+        assert counted[0] == counted[1]
 
     def shape(self, options: dict[str, Any]) -> bytes:
         (allowed,) = options.pop("allowCredentials")
