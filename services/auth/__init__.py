@@ -1,6 +1,7 @@
 """Who is who: accounts, memberships, sessions, API tokens, signing keys, and the pass of every call inside the suite.
 
-RPCs: Login, Refresh, Logout, Heartbeat, GetMe; users, roles and tokens of a tenant; GetJwks; ExchangeToken.
+RPCs: Login, Refresh, Logout, Heartbeat, GetMe; factors (TOTP, passkeys, devices' keys, passwords); users, roles and tokens
+of a tenant; GetJwks; ExchangeToken.
 Events out: SessionRevoked, TokenRevoked, RoleChanged, RoleDefinitionChanged, UserCreated, UserUpdated. Events in:
 OrderStatusChanged.
 

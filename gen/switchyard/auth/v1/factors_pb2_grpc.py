@@ -124,7 +124,7 @@ class FactorsServiceServicer:
     """
 
     def BeginTotp(self, request, context):
-        """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed.
+        """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed, within 15 minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -188,7 +188,8 @@ class FactorsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PasskeyLogin(self, request, context):
-        """Sign in with the passkey's answer. A passkey is two factors; no code is asked for.
+        """Sign in with the passkey's answer. A passkey is two factors; no code is asked for. A signature counter that does not
+        go up says that there is a copy of the passkey: 401 `PASSKEY_SUSPECTED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,7 +197,8 @@ class FactorsServiceServicer:
 
     def RegisterBiometric(self, request, context):
         """Enrol a device's key for a user of the tenant: the device signs in for them by its biometric check. The signature over
-        `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key.
+        `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key. Nobody enrols one for a user
+        who may do more than they, or elsewhere. A device has one key for a user: a new one takes its place.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,7 +212,8 @@ class FactorsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BiometricLogin(self, request, context):
-        """Sign in with the device's signature over the challenge. Every 30 days the password is asked for: 401
+        """Sign in with the device's signature over the challenge, in the tenant that enrolled it and no other. The session has no
+        fresh factor (`step_up`), and cannot change how the user signs in. Every 30 days the password is asked for: 401
         `PASSWORD_LOGIN_REQUIRED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

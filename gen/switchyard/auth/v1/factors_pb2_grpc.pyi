@@ -36,7 +36,7 @@ class FactorsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FactorsServiceAsyncStub: ...
     BeginTotp: _grpc.UnaryUnaryMultiCallable[_factors_pb2.BeginTotpRequest, _factors_pb2.TotpEnrolment]
-    """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed."""
+    """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed, within 15 minutes."""
     ConfirmTotp: _grpc.UnaryUnaryMultiCallable[_factors_pb2.ConfirmTotpRequest, _factors_pb2.RecoveryCodes]
     """Confirm the authenticator with its current code. From now on sign-in asks for one. The answer holds ten recovery codes."""
     DeleteTotp: _grpc.UnaryUnaryMultiCallable[_factors_pb2.DeleteTotpRequest, _empty_pb2.Empty]
@@ -56,15 +56,19 @@ class FactorsServiceStub:
     address, whether it has an account or not.
     """
     PasskeyLogin: _grpc.UnaryUnaryMultiCallable[_factors_pb2.PasskeyLoginRequest, _auth_pb2.LoginResponse]
-    """Sign in with the passkey's answer. A passkey is two factors; no code is asked for."""
+    """Sign in with the passkey's answer. A passkey is two factors; no code is asked for. A signature counter that does not
+    go up says that there is a copy of the passkey: 401 `PASSKEY_SUSPECTED`.
+    """
     RegisterBiometric: _grpc.UnaryUnaryMultiCallable[_factors_pb2.RegisterBiometricRequest, _factors_pb2.BiometricKey]
     """Enrol a device's key for a user of the tenant: the device signs in for them by its biometric check. The signature over
-    `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key.
+    `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key. Nobody enrols one for a user
+    who may do more than they, or elsewhere. A device has one key for a user: a new one takes its place.
     """
     CreateBiometricChallenge: _grpc.UnaryUnaryMultiCallable[_factors_pb2.CreateBiometricChallengeRequest, _factors_pb2.BiometricChallenge]
     """Ask for a challenge, good for one sign-in within two minutes. The same for every device, enrolled or not."""
     BiometricLogin: _grpc.UnaryUnaryMultiCallable[_factors_pb2.BiometricLoginRequest, _auth_pb2.LoginResponse]
-    """Sign in with the device's signature over the challenge. Every 30 days the password is asked for: 401
+    """Sign in with the device's signature over the challenge, in the tenant that enrolled it and no other. The session has no
+    fresh factor (`step_up`), and cannot change how the user signs in. Every 30 days the password is asked for: 401
     `PASSWORD_LOGIN_REQUIRED`.
     """
     ForgotPassword: _grpc.UnaryUnaryMultiCallable[_factors_pb2.ForgotPasswordRequest, _empty_pb2.Empty]
@@ -84,7 +88,7 @@ class FactorsServiceAsyncStub(FactorsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     BeginTotp: _aio.UnaryUnaryMultiCallable[_factors_pb2.BeginTotpRequest, _factors_pb2.TotpEnrolment]  # type: ignore[assignment]
-    """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed."""
+    """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed, within 15 minutes."""
     ConfirmTotp: _aio.UnaryUnaryMultiCallable[_factors_pb2.ConfirmTotpRequest, _factors_pb2.RecoveryCodes]  # type: ignore[assignment]
     """Confirm the authenticator with its current code. From now on sign-in asks for one. The answer holds ten recovery codes."""
     DeleteTotp: _aio.UnaryUnaryMultiCallable[_factors_pb2.DeleteTotpRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -104,15 +108,19 @@ class FactorsServiceAsyncStub(FactorsServiceStub):
     address, whether it has an account or not.
     """
     PasskeyLogin: _aio.UnaryUnaryMultiCallable[_factors_pb2.PasskeyLoginRequest, _auth_pb2.LoginResponse]  # type: ignore[assignment]
-    """Sign in with the passkey's answer. A passkey is two factors; no code is asked for."""
+    """Sign in with the passkey's answer. A passkey is two factors; no code is asked for. A signature counter that does not
+    go up says that there is a copy of the passkey: 401 `PASSKEY_SUSPECTED`.
+    """
     RegisterBiometric: _aio.UnaryUnaryMultiCallable[_factors_pb2.RegisterBiometricRequest, _factors_pb2.BiometricKey]  # type: ignore[assignment]
     """Enrol a device's key for a user of the tenant: the device signs in for them by its biometric check. The signature over
-    `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key.
+    `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key. Nobody enrols one for a user
+    who may do more than they, or elsewhere. A device has one key for a user: a new one takes its place.
     """
     CreateBiometricChallenge: _aio.UnaryUnaryMultiCallable[_factors_pb2.CreateBiometricChallengeRequest, _factors_pb2.BiometricChallenge]  # type: ignore[assignment]
     """Ask for a challenge, good for one sign-in within two minutes. The same for every device, enrolled or not."""
     BiometricLogin: _aio.UnaryUnaryMultiCallable[_factors_pb2.BiometricLoginRequest, _auth_pb2.LoginResponse]  # type: ignore[assignment]
-    """Sign in with the device's signature over the challenge. Every 30 days the password is asked for: 401
+    """Sign in with the device's signature over the challenge, in the tenant that enrolled it and no other. The session has no
+    fresh factor (`step_up`), and cannot change how the user signs in. Every 30 days the password is asked for: 401
     `PASSWORD_LOGIN_REQUIRED`.
     """
     ForgotPassword: _aio.UnaryUnaryMultiCallable[_factors_pb2.ForgotPasswordRequest, _empty_pb2.Empty]  # type: ignore[assignment]
@@ -135,7 +143,7 @@ class FactorsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factors_pb2.BeginTotpRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_factors_pb2.TotpEnrolment, _abc.Awaitable[_factors_pb2.TotpEnrolment]]:
-        """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed."""
+        """Begin to enrol an authenticator: its secret, as URI and QR code. It counts once it is confirmed, within 15 minutes."""
 
     @_abc_1.abstractmethod
     def ConfirmTotp(
@@ -209,7 +217,9 @@ class FactorsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factors_pb2.PasskeyLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.LoginResponse, _abc.Awaitable[_auth_pb2.LoginResponse]]:
-        """Sign in with the passkey's answer. A passkey is two factors; no code is asked for."""
+        """Sign in with the passkey's answer. A passkey is two factors; no code is asked for. A signature counter that does not
+        go up says that there is a copy of the passkey: 401 `PASSKEY_SUSPECTED`.
+        """
 
     @_abc_1.abstractmethod
     def RegisterBiometric(
@@ -218,7 +228,8 @@ class FactorsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_factors_pb2.BiometricKey, _abc.Awaitable[_factors_pb2.BiometricKey]]:
         """Enrol a device's key for a user of the tenant: the device signs in for them by its biometric check. The signature over
-        `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key.
+        `switchyard-enrol:<tenant id>:<user id>:<device id>` proves that the device holds the key. Nobody enrols one for a user
+        who may do more than they, or elsewhere. A device has one key for a user: a new one takes its place.
         """
 
     @_abc_1.abstractmethod
@@ -235,7 +246,8 @@ class FactorsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _factors_pb2.BiometricLoginRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.LoginResponse, _abc.Awaitable[_auth_pb2.LoginResponse]]:
-        """Sign in with the device's signature over the challenge. Every 30 days the password is asked for: 401
+        """Sign in with the device's signature over the challenge, in the tenant that enrolled it and no other. The session has no
+        fresh factor (`step_up`), and cannot change how the user signs in. Every 30 days the password is asked for: 401
         `PASSWORD_LOGIN_REQUIRED`.
         """
 
