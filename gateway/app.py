@@ -20,7 +20,7 @@ from gateway.foreign import Rules
 from gateway.headers import CACHE, POLICY, SECURITY, Head, Origins, Raw
 from gateway.limits import Demand, Limiter, Verdict
 from gateway.operation import Charges, Operation
-from gateway.passes import Pass, Passes
+from gateway.passes import Pass, Passes, asking
 from gateway.routes import MethodNotAllowed, RouteTable
 from gateway.settings import Settings
 from gateway.trail import Trail
@@ -103,6 +103,7 @@ class App:
         started = time.perf_counter()
         head = Head(scope, self._settings.trace_sample_ratio)
         telemetry.traceparent.set(head.traceparent)
+        asking.set(head)
         request = Request(scope, receive, head)
         self._under_way += 1
         try:

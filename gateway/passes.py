@@ -7,8 +7,9 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import grpc.aio
 from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc
@@ -17,7 +18,7 @@ from chassis import clock, errors, revocation
 from chassis.identity import Principal, Verifier
 from chassis.revocation import Revocation
 from chassis.rpc import client, metadata
-from gateway.backends import problem
+from gateway.backends import Told, problem
 from gateway.errors import Problem
 from gateway.limits import Demand
 
@@ -93,6 +94,18 @@ class Pass:
         return found is not None and any(found in network for network in self.networks)
 
 
+class Asking(Protocol):
+    """Who shows a credential: a request's head."""
+
+    def circumstances(self, carried: tuple[str, str] | None, *, conditions: bool = True) -> Told:
+        """The metadata that tells of it."""
+        ...
+
+
+# Set by whoever takes a request in, for auth to know from where a credential is shown.
+asking: Final[ContextVar[Asking | None]] = ContextVar("asking", default=None)
+
+
 class Auth:
     """What the gateway asks of auth, at its fixed address."""
 
@@ -103,9 +116,13 @@ class Auth:
     async def exchange(self, asked: Asked) -> auth_pb2.Pass:
         """The pass for a credential. Raises `Problem`."""
         request = auth_pb2.ExchangeTokenRequest(credential=asked.credential, tenant_id=asked.tenant, site_id=asked.site)
+        who = asking.get()
+        told = who.circumstances(None, conditions=False) if who is not None else ()
         try:
             # Waiting for the connection bridges a restart of auth.
-            issued: auth_pb2.Pass = await self._stub.ExchangeToken(request, timeout=DEADLINE_S, wait_for_ready=True)
+            issued: auth_pb2.Pass = await self._stub.ExchangeToken(
+                request, timeout=DEADLINE_S, wait_for_ready=True, metadata=told
+            )
         except grpc.aio.AioRpcError as failure:
             if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise Problem("UNAVAILABLE") from None

@@ -22,7 +22,7 @@ from gateway.errors import Problem
 from gateway.headers import Head, asked
 from gateway.limits import Bucket, Local, demand
 from gateway.listener import EXTENSION, FramesProtocol
-from gateway.passes import AHEAD_S, Asked, Pass, Passes
+from gateway.passes import AHEAD_S, Asked, Pass, Passes, asking
 from gateway.realtime import channels
 from gateway.realtime.hub import Hub, Since, frame
 from gateway.settings import Rate, Settings
@@ -273,6 +273,7 @@ class Sockets:
     async def _welcome(self, scope: Any, receive: Any, connection: FramesProtocol) -> Socket | None:
         """Authenticate the client; None if it has gone. Raises `Problem`."""
         head = Head(scope, self._settings.trace_sample_ratio)
+        asking.set(head)
         query = parse_qs(scope["query_string"].decode("latin-1"))
         wanted = head.asked(query.get("token", [""])[-1])
         if wanted is None:

@@ -1,6 +1,6 @@
 """The queries of auth; no rules. What crosses tenants calls a function of the migration's, for one holder each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -92,6 +92,12 @@ SUSPENDED = Query(sa.select(_SUSPENDED).limit(sa.literal_column("1")))
 _tokens: Any = RefreshToken.__table__
 _sessions: Any = Session.__table__
 _ACT_AS = sa.text("SELECT set_config('app.user_id', :id, true)")
+_NOTE_SESSION_USES = sa.text("SELECT note_session_uses(:used, :at, :addresses)").bindparams(
+    sa.bindparam("used", type_=postgresql.ARRAY(sa.Uuid)),
+    sa.bindparam("at", type_=postgresql.ARRAY(sa.DateTime(timezone=True))),
+    sa.bindparam("addresses", type_=postgresql.ARRAY(sa.Text)),
+)
+_NOTE_LOGIN = sa.text("SELECT note_login(:id, :at)").bindparams(sa.bindparam("at", type_=sa.DateTime(timezone=True)))
 _ACCESS_OF = sa.text("SELECT * FROM access_of(:id)")
 _OWNER_OF_REFRESH_TOKEN = sa.text("SELECT owner_of_refresh_token(:hash)")
 _REFRESH_TOKEN = sa.select(RefreshToken).where(RefreshToken.hash == sa.bindparam("hash"))
@@ -149,6 +155,11 @@ async def access_of(session: AsyncSession, user_id: UUID) -> Sequence[Access]:
     return [Access(*row) for row in rows]
 
 
+async def note_login(session: AsyncSession, user_id: UUID, at: datetime) -> None:
+    """Set when a person last signed in, for all their tenants to see."""
+    await session.execute(_NOTE_LOGIN, {"id": user_id, "at": at})
+
+
 async def is_operator(session: AsyncSession, user_id: UUID) -> bool:
     """Whether the account works for the platform."""
     found: bool = (await session.execute(sa.text("SELECT is_operator(:id)"), {"id": user_id})).scalar_one()
@@ -166,41 +177,6 @@ async def account(session: AsyncSession, user_id: UUID) -> Account | None:
 async def membership(session: AsyncSession, tenant_id: UUID, user_id: UUID) -> Membership | None:
     """A person in a tenant."""
     return await session.get(Membership, (tenant_id, user_id))
-
-
-def members() -> "sa.Select[Any]":
-    """All users of the tenant, as they are answered."""
-    columns: Any = sa.select(
-        Membership.user_id.label("id"),
-        Account.email.label("email"),
-        Membership.name,
-        Membership.role,
-        Membership.site_ids,
-        Membership.status,
-        Membership.version,
-        Membership.created_at,
-        Membership.updated_at,
-    )
-    joined: sa.Select[Any] = columns.join(Account, Account.id == Membership.user_id)
-    return joined
-
-
-async def member(session: AsyncSession, user_id: UUID) -> "sa.Row[Any] | None":
-    """One user of the tenant, as it is answered."""
-    found: sa.Row[Any] | None = (await session.execute(members().where(Membership.user_id == user_id))).one_or_none()
-    return found
-
-
-async def lock_with_holders(session: AsyncSession, user_id: UUID, *, role: str) -> Sequence[Membership]:
-    """A user and all active holders of a role, locked in the order of their ids until the transaction ends."""
-    holders = sa.and_(Membership.role == role, Membership.status == "active")
-    statement = (
-        sa.select(Membership)
-        .where(sa.or_(Membership.user_id == user_id, holders))
-        .order_by(Membership.user_id)
-        .with_for_update()
-    )
-    return (await session.scalars(statement)).all()
 
 
 # Sessions and refresh tokens of the person the transaction has named.
@@ -296,6 +272,13 @@ async def forget_sessions(session: AsyncSession, before: datetime) -> None:
 async def api_token(session: AsyncSession, token_id: UUID) -> ApiToken | None:
     """A token of the tenant, locked."""
     return (await session.scalars(sa.select(ApiToken).where(ApiToken.id == token_id).with_for_update())).one_or_none()
+
+
+async def note_session_uses(session: AsyncSession, used: Mapping[UUID, tuple[datetime, str]]) -> None:
+    """Set when and from which address sessions were last used."""
+    at, addresses = zip(*used.values(), strict=True)
+    told = {"used": list(used), "at": list(at), "addresses": list(addresses)}
+    await session.execute(_NOTE_SESSION_USES, told)
 
 
 async def note_uses(session: AsyncSession, used: dict[UUID, datetime]) -> None:

@@ -126,18 +126,26 @@ def _sees(principal: Principal, row: ApiToken) -> bool:
 
 
 class Uses:
-    """When tokens were last used, to the minute, gathered here so that the hot path does not write."""
+    """When tokens and sessions were last used, and from where, gathered here so that the hot path does not write."""
 
     def __init__(self) -> None:
         self._used: dict[UUID, dict[UUID, datetime]] = {}
+        self._sessions: dict[UUID, tuple[datetime, str]] = {}
 
     def note(self, principal: Principal) -> None:
-        """Note that a credential has been exchanged just now; of others than tokens nothing is kept."""
-        token = principal.id if principal.kind in PRINCIPALS.values() else principal.session_id
-        if principal.tenant_id is None or not token or principal.authenticated_at:
+        """Note that a credential has been exchanged just now; of services nothing is kept."""
+        now = clock.now()
+        if principal.authenticated_at:
+            self._sessions[UUID(principal.session_id)] = now, call.current().address
             return
-        minute = clock.now().replace(second=0, microsecond=0)
-        self._used.setdefault(principal.tenant, {})[UUID(token)] = minute
+        token = principal.id if principal.kind in PRINCIPALS.values() else principal.session_id
+        if principal.tenant_id is not None and token:
+            self._used.setdefault(principal.tenant, {})[UUID(token)] = now.replace(second=0, microsecond=0)
+
+    def drain_sessions(self) -> dict[UUID, tuple[datetime, str]]:
+        """Sessions that were used since the last time: when, and from which address."""
+        used, self._sessions = self._sessions, {}
+        return used
 
     def drain(self) -> dict[UUID, dict[UUID, datetime]]:
         """What was noted since the last time, by tenant."""

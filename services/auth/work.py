@@ -72,7 +72,10 @@ class Work:
             log.error("bootstrap_operator_is_an_ordinary_account", email=email)
 
     async def write_uses(self) -> None:
-        """Write down when tokens were last used."""
+        """Write down when tokens and sessions were last used, and from where."""
+        if used_sessions := self._uses.drain_sessions():
+            async with self._database.transaction(_auth()) as session:
+                await store.note_session_uses(session, used_sessions)
         for tenant_id, used in self._uses.drain().items():
             async with self._database.transaction(_auth(tenant_id)) as session:
                 await store.note_uses(session, used)
@@ -84,6 +87,7 @@ class Work:
             await sessions.forget(session)
             await invitations.forget(session)
             await factor_store.forget(session, clock.now())
+            await oauth_granting.forget(session)
 
 
 def _auth(tenant_id: UUID | None = None) -> identity.Principal:

@@ -121,7 +121,8 @@ class TestTokensOfAnotherKind:
 
         answer = await nobody.post("/api/v1/auth/refresh", json={"refresh_token": token})
 
-        assert answer.status_code == 401
+        # No refresh token is that long.
+        assert answer.status_code == 422
 
 
 class TestRefreshTheft:

@@ -124,6 +124,13 @@ _FUNCTIONS = (
     $$
     """,
     """
+    note_session_uses(used uuid[], at timestamptz[], shown_from text[]) RETURNS void VOLATILE AS $$
+        UPDATE sessions s SET last_used_at = u.at, address = u.shown_from
+        FROM unnest(used, at, shown_from) AS u (id, at, shown_from)
+        WHERE s.id = u.id AND s.last_used_at < u.at
+    $$
+    """,
+    """
     note_login(account uuid, at timestamptz) RETURNS void VOLATILE AS $$
         UPDATE memberships m SET last_login_at = at WHERE m.user_id = account
     $$

@@ -122,6 +122,7 @@ class Door:
             if method == factors.BIOMETRIC:
                 # Somebody else vouched for the device's key: sensitive calls ask for a factor of the person's own.
                 signed_in.row.authenticated_at = _NEVER
+            await store.note_login(session, found.id, clock.now())
             if method in _WITH_PASSWORD:
                 await factor_store.note_password_shown(session, found.id, clock.now())
         async with self.database.transaction(_AUTH) as session:
