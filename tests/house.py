@@ -20,7 +20,7 @@ MAIN_LINES_MAX = 40
 RPC_LINES_MAX = 15
 # Where work begins, and therefore a transaction: a call, a timer or stream (`work`), an order's next step, the trail's
 # stream.
-EDGES = ("rpc.py", "work.py", "saga.py", "intake.py")
+EDGES = ("rpc.py", "work.py", "post.py", "saga.py", "intake.py")
 # So many lines in a row, the same in two services, are one piece of code that wants a home.
 DUPLICATE_LINES = 8
 
@@ -173,6 +173,7 @@ def inward(root: Path) -> list[str]:
             "rpc": 4,
             "events": 4,
             "work": 4,
+            "post": 4,
             "saga": 3,
             "intake": 3,
             "__main__": 5,
@@ -188,8 +189,9 @@ def inward(root: Path) -> list[str]:
 
 
 def _rank(rank: dict[str, int], part: str) -> int:
-    # A second heart's queries stand in a store of its own: `factor_store.py`.
-    return rank["store"] if part.endswith("_store") else rank.get(part, 2)
+    # A second heart's queries and tables stand in files of their own: `factor_store.py`, `factor_models.py`.
+    kind = next((kind for kind in ("store", "models") if part.endswith(f"_{kind}")), part)
+    return rank.get(kind, 2)
 
 
 def _is_part(folder: Path, name: str) -> bool:
