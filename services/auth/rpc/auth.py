@@ -13,6 +13,7 @@ from chassis import call, errors, identity, paging, policy
 from chassis.db import Database
 from chassis.rpc.server import prepared, transactional
 from services.auth import active_sites, auth, sessions, store, tokens, users
+from services.auth.auth import Standing
 from services.auth.keys import Keyring
 from services.auth.models import Session
 from services.auth.rpc.door import Door, answer
@@ -141,12 +142,7 @@ class AuthRpc:
             site_id=_optional(request.site_id),
         )
         self._uses.note(standing.principal)
-        issued = auth_pb2.Pass(token=identity.sign_pass(standing.principal, self._keyring.signing))
-        issued.expires_at.FromDatetime(standing.pass_ends_at)
-        if standing.ends_at is not None:
-            issued.credential_expires_at.FromDatetime(standing.ends_at)
-        issued.allowed_networks.extend(standing.allowed_networks)
-        return issued
+        return _issued(standing, identity.sign_pass(standing.principal, self._keyring.signing))
 
 
 async def _me(session: AsyncSession) -> auth_pb2.Me:
@@ -162,6 +158,14 @@ async def _me(session: AsyncSession) -> auth_pb2.Me:
         active_site_id=str(await active_sites.active(session) or ""),
         actor=principal.actor,
     )
+
+
+def _issued(standing: Standing, token: str) -> auth_pb2.Pass:
+    issued = auth_pb2.Pass(token=token, allowed_networks=standing.allowed_networks)
+    issued.expires_at.FromDatetime(standing.pass_ends_at)
+    if standing.ends_at is not None:
+        issued.credential_expires_at.FromDatetime(standing.ends_at)
+    return issued
 
 
 def _optional(given: str) -> UUID | None:
