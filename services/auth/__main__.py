@@ -16,6 +16,7 @@ from services.auth.rpc.auth import AuthRpc
 from services.auth.rpc.door import Door
 from services.auth.rpc.factors import FactorsRpc
 from services.auth.rpc.keys import KeysRpc
+from services.auth.rpc.oauth import OauthRpc
 from services.auth.rpc.users import UsersRpc
 from services.auth.settings import AuthSettings
 from services.auth.sites import Sites
@@ -42,6 +43,7 @@ def build(service: Service) -> None:
     )
     service.serve(UsersRpc(service.database, hasher=hasher, keyring=keyring, letters=letters, pager=pager, sites=sites))
     service.serve(AccessRpc(catalogue=catalogue, pager=pager))
+    service.serve(OauthRpc(service.database, keyring=keyring, door=door, pager=pager, sites=sites))
     service.serve(KeysRpc(vault=vault, keyring=keyring))
     service.needs(keyring.loaded)
     service.background(own.start())

@@ -43,9 +43,9 @@ class AccessToken:
     issued_at: int = 0
 
     @property
-    def life_s(self) -> int:
-        """Seconds from its making to its end."""
-        return self.expires_at - self.issued_at
+    def left_s(self) -> int:
+        """Seconds to its end."""
+        return self.expires_at - int(clock.now().timestamp())
 
 
 def made(token: AccessToken, *, ends_by: datetime | None = None) -> AccessToken:

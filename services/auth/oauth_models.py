@@ -57,6 +57,14 @@ class OauthCode(Base):
     spent_at: Mapped[datetime | None]
     session_id: Mapped[UUID | None]
 
+    def get_redirect_uri(self) -> str:
+        """As authlib asks."""
+        return self.redirect_uri
+
+    def get_scope(self) -> str:
+        """As authlib asks."""
+        return " ".join(self.scopes)
+
 
 class OauthConsent(Base):
     """What a person has allowed a client, all in all."""

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 # RFC 3986 without what an error description cannot carry; a fragment would take the answer.
 _CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+# It stands in a policy header, where other characters mean something.
+_HOST = re.compile(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:.]+")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 # `localhost` may be resolved to something else, so it is compared to the letter.
 _AT_ANY_PORT = re.compile(r"(?P<host>http://(?:127\.0\.0\.1|\[::1\])):[0-9]{1,5}(?P<rest>/.*)?")
@@ -24,7 +26,7 @@ def fault(uri: str) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not a URI"
-    if not host or "@" in parts.netloc:
+    if not host or not _HOST.fullmatch(host) or "@" in parts.netloc:
         return "must name a host, and no user"
     if parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK):
         return ""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 
+from chassis.identity import Principal
 from services.auth import roles
 
 OPENID = "openid"
@@ -37,8 +38,9 @@ def covered(wanted: str, held: Collection[str]) -> bool:
     """Whether a scope, or a wider one, is among those held. Who somebody is must be asked for by its name."""
     if wanted in held:
         return True
-    permission = wanted not in IDENTITY and "." in wanted and not is_of_platform(wanted)
-    return permission and any(roles.covers(one, wanted) for one in held)
+    if wanted in IDENTITY or "." not in wanted or is_of_platform(wanted):
+        return False
+    return Principal("scope", "", None, permissions=frozenset(held)).may(wanted)
 
 
 def all_covered(wanted: Iterable[str], held: Collection[str]) -> bool:

@@ -81,7 +81,7 @@ async def begin(
     method: str = "password",
     tenant_id: UUID | None = None,
 ) -> SignedIn:
-    """Open the session of a person who has just shown who they are, by a method (in one tenant only, if it is given)."""
+    """Open the session of a person who has just shown who they are, by a method (for one tenant only, if given)."""
     row = _opened(found.id, remember=remember, method=method)
     row.device_id = device_id
     row.tenant_id = tenant_id
@@ -250,14 +250,20 @@ async def forget(session: AsyncSession) -> None:
 
 def sign_access(key: OKPKey, row: Session, issuer: str) -> str:
     """An access token of a session."""
+    return access_tokens.sign(access_token(row), key, issuer)
+
+
+def access_token(row: Session, *, scopes: Sequence[str] | None = None, actors: Sequence[str] = ()) -> AccessToken:
+    """What an access token of a session says, made now; `scopes` may be fewer than the session's."""
     token = AccessToken(
         subject=str(row.user_id),
         client_id=str(row.client_id or access_tokens.OWN_CLIENT),
         session_id=str(row.id),
-        scopes=row.scopes,
+        scopes=row.scopes if scopes is None else scopes,
         authenticated_at=row.authenticated_at,
+        actors=actors,
     )
-    return access_tokens.sign(access_tokens.made(token), key, issuer)
+    return access_tokens.made(token, ends_by=row.expires_at if row.parent_id else None)
 
 
 def digest(token: str) -> bytes:

@@ -7,7 +7,17 @@ import structlog
 
 from chassis import clock, errors, identity
 from chassis.db import Database
-from services.auth import attempts, factor_store, invitations, passwords, sessions, store, tokens, users
+from services.auth import (
+    attempts,
+    factor_store,
+    invitations,
+    oauth_granting,
+    passwords,
+    sessions,
+    store,
+    tokens,
+    users,
+)
 from services.auth.keys import Keyring
 from services.auth.settings import AuthSettings
 from services.auth.store import Found
