@@ -253,7 +253,7 @@ def _descriptor(made_id: bytes, transports: Sequence[str]) -> PublicKeyCredentia
 def _transports(credential: Credential) -> list[str]:
     response = credential.get("response")
     told = response.get("transports") if isinstance(response, Mapping) else None
-    return sorted({each for each in told if each in _TRANSPORTS}) if isinstance(told, list) else []
+    return sorted(_TRANSPORTS.intersection(map(str, told))) if isinstance(told, list) else []
 
 
 def _is_users(credential: Credential, user_id: UUID) -> bool:

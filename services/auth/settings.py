@@ -16,7 +16,8 @@ class AuthSettings(ServiceSettings):
     bootstrap_operator_email: str = ""
     bootstrap_operator_password: SecretStr = SecretStr("")
 
-    # Where people and their programs reach the suite: the origin that passkeys are bound to, and the issuer of OAuth.
+    # Where people and their programs reach the suite: the host that passkeys are bound to, and the issuer of OAuth.
+    # Passkeys cannot be bound to an IP address: where this has one, they are used from http://localhost instead.
     public_url: str = "http://127.0.0.1:8000"
     # Further origins whose pages may use passkeys, separated by commas.
     webauthn_origins: str = ""
