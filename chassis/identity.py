@@ -35,6 +35,9 @@ KEYS_AGE_S = 60.0
 # The pass was good and has been revoked; whoever holds the credential may have a new one.
 REVOKED = "PASS_REVOKED"
 
+# The role of those who work for the platform; no tenant can give it.
+OPERATOR = "operator"
+
 # Rows of what concerns the platform itself and no tenant.
 PLATFORM = UUID(int=0)
 
@@ -82,6 +85,10 @@ class Principal:
             return True
         service, verb = permission.split(".", 1)[0], permission.rpartition(".")[2]
         return f"{service}.*" in granted or f"*.{verb}" in granted or f"{service}.*.{verb}" in granted
+
+    def may_for_platform(self, permission: str) -> bool:
+        """Whether an operator may do what acts for the platform: nothing that a tenant can give is enough for it."""
+        return OPERATOR in self.roles and permission in self.permissions
 
     def may_see_site(self, site_id: str | UUID) -> bool:
         """Whether the principal acts in this site."""

@@ -43,7 +43,8 @@ class Rules:
     def _admit(self, principal: Principal) -> None:
         if principal.kind not in self._audience:
             raise Problem("PERMISSION_DENIED", f"a {principal.kind} may not call this")
-        granted = self._permission in principal.permissions if self._platform else principal.may(self._permission)
+        may = principal.may_for_platform if self._platform else principal.may
+        granted = may(self._permission)
         if self._permission and principal.kind != "service" and not granted:
             raise permission_denied(self._permission)
         if self._step_up:

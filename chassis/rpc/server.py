@@ -266,8 +266,7 @@ def _check_fresh(rules: policy.Method, principal: Principal) -> None:
 
 
 def _holds(rules: policy.Method, principal: Principal) -> bool:
-    # What acts for the platform is never granted by a tenant's wildcard.
-    return rules.permission in principal.permissions if rules.platform else principal.may(rules.permission)
+    return principal.may_for_platform(rules.permission) if rules.platform else principal.may(rules.permission)
 
 
 def _call(rules: policy.Method, told: Told, principal: Principal, token: str) -> call.Call:

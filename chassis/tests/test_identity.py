@@ -109,3 +109,14 @@ class TestVerify:
 
 def _part(value: object) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
+
+
+class TestMayForPlatform:
+    def test_takes_the_operators_role_and_the_permission_itself(self) -> None:
+        def may(roles: tuple[str, ...], *granted: str) -> bool:
+            principal = Principal("user", "1", None, roles=roles, permissions=frozenset(granted))
+            return principal.may_for_platform("registry.write")
+
+        assert may(("operator",), "registry.write")
+        assert not may(("operator",), "*")
+        assert not may(("admin",), "registry.write", "*")

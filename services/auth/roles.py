@@ -12,14 +12,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.auth.v1 import access_pb2, events_pb2
 
-from chassis import call, clock, db, errors, events
+from chassis import call, clock, db, errors, events, identity
 from chassis.identity import Principal
 from services.auth import access_store
 from services.auth.models import Role
 from services.auth.permissions import Permissions
 
 ADMIN = "admin"
-OPERATOR = "operator"
+OPERATOR = identity.OPERATOR
 
 _KIOSK = frozenset({"inventory.catalog.read", "orders.create", "orders.read", "tenants.settings.read"})
 _POS = frozenset({"inventory.catalog.read", "orders.read", "tenants.settings.read"})

@@ -18,11 +18,16 @@ from switchyard.tenants.v1 import (
 )
 from uuid_utils.compat import uuid7
 
+from chassis import identity
 from chassis.identity import Principal
 from chassis.testing import Databases, Running, Tenant
 
 OPERATOR = Principal(
-    "user", str(uuid7()), None, permissions=frozenset({"platform.tenants.read", "platform.tenants.write"})
+    "user",
+    str(uuid7()),
+    None,
+    roles=(identity.OPERATOR,),
+    permissions=frozenset({"platform.tenants.read", "platform.tenants.write"}),
 )
 BAR = sites_pb2.STATION_KIND_BAR
 
