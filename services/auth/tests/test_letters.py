@@ -4,15 +4,21 @@ import asyncio
 import contextlib
 import email
 import email.policy
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from email.message import EmailMessage
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 from uuid_utils.compat import uuid7
 
@@ -42,14 +48,44 @@ class MailServer:
 
 
 @asynccontextmanager
-async def mail_server() -> AsyncIterator[tuple[MailServer, str]]:
+async def mail_server(who: str = "", **more: Any) -> AsyncIterator[tuple[MailServer, str]]:
     handler = MailServer()
-    controller = Controller(handler, hostname="127.0.0.1", port=embedded.free_ports(1)[0])
+    controller = Controller(handler, hostname="127.0.0.1", port=embedded.free_ports(1)[0], **more)
     await asyncio.to_thread(controller.start)
     try:
-        yield handler, f"smtp://127.0.0.1:{controller.port}"
+        yield handler, f"smtp://{who}127.0.0.1:{controller.port}"
     finally:
         await asyncio.to_thread(controller.stop)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody trusts yet, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(clock.now() - timedelta(days=1))
+        .not_valid_after(clock.now() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    path = tmp_path / "certificate.pem"
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def secured(certificate: Path) -> dict[str, Any]:
+    """What makes a mail server insist on STARTTLS and on a password."""
+
+    def known(_server: object, _session: object, _envelope: object, _mechanism: str, given: Any) -> AuthResult:
+        return AuthResult(success=(given.login, given.password) == (b"auth", b"p@ss"))
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return {"tls_context": context, "require_starttls": True, "auth_required": True, "authenticator": known}
 
 
 async def written(auth: Auth, to: str = "", **more: Any) -> tuple[Letters, str]:
@@ -197,6 +233,30 @@ class TestSend:
     def test_another_kind_of_url_stops_the_start(self) -> None:
         with pytest.raises(ValueError, match="neither smtp, smtps nor file"):
             carrier("http://mail.example")
+
+
+class TestStartTls:
+    async def test_it_is_used_where_it_is_offered(
+        self, auth: Auth, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        letters, to = await written(auth)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+        async with mail_server("auth:p%40ss@", **secured(certificate)) as (server, url):
+            await post(auth, letters, url).send()
+
+        assert [str(message["To"]) for message in server.taken] == [to]
+
+    async def test_a_server_that_is_not_trusted_gets_nothing(
+        self, auth: Auth, certificate: Path, databases: Databases
+    ) -> None:
+        letters, _ = await written(auth)
+
+        async with mail_server("auth:p%40ss@", **secured(certificate)) as (server, url):
+            await post(auth, letters, url).send()
+
+        assert server.taken == []
+        assert await waiting(databases, letters, auth) == 1
 
 
 class TestWords:
