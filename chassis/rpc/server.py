@@ -90,7 +90,8 @@ class Server:
         for method in descriptor.methods:
             implementation = getattr(servicer, method.name, None)
             if implementation is None:
-                continue
+                message = f"{type(servicer).__name__} lacks {method.name}"
+                raise TypeError(message)
             handlers[method.name] = self._handler(method, policies[method.name], implementation)
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(descriptor.full_name, handlers),))
 
