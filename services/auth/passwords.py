@@ -67,6 +67,10 @@ class Hasher:
         """Whether the password is the account's; as slow, and false, for no account at all."""
         return await self._run(lambda: self._verify(password, hashed or self._nobody)) and hashed is not None
 
+    def is_outdated(self, hashed: str) -> bool:
+        """Whether a hash was made at another cost than new ones are."""
+        return self._argon2.check_needs_rehash(hashed)
+
     def _verify(self, password: str, hashed: str) -> bool:
         try:
             return self._argon2.verify(hashed, normalised(password))

@@ -3,6 +3,7 @@
 Events come again and out of order. Their ids are UUIDv7: an older one than the last that was heeded changes nothing.
 """
 
+from collections.abc import Mapping
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -37,13 +38,16 @@ async def set_limits(session: AsyncSession, tenant: tenants_pb2.Tenant) -> None:
 
 
 async def _heed(
-    session: AsyncSession, values: dict[str, object], column: "sa.orm.InstrumentedAttribute[UUID | None]", told_by: UUID
+    session: AsyncSession,
+    values: Mapping[str, object],
+    column: "sa.orm.InstrumentedAttribute[UUID | None]",
+    told_by: UUID,
 ) -> bool:
     statement = (
         postgresql.insert(TenantStanding)
         .values(tenant_id=call.current().principal.tenant, **values)
         .on_conflict_do_update(
-            index_elements=["tenant_id"], set_=values, where=sa.or_(column.is_(None), column < told_by)
+            index_elements=["tenant_id"], set_=dict(values), where=sa.or_(column.is_(None), column < told_by)
         )
         .returning(TenantStanding.tenant_id)
     )

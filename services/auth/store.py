@@ -160,6 +160,12 @@ async def note_login(session: AsyncSession, user_id: UUID, at: datetime) -> None
     await session.execute(_NOTE_LOGIN, {"id": user_id, "at": at})
 
 
+async def rehash_password(session: AsyncSession, user_id: UUID, *, was: str, hashed: str) -> None:
+    """Keep a password under another hash, unless it has been changed meanwhile."""
+    told = {"id": user_id, "was": was, "hashed": hashed}
+    await session.execute(sa.text("SELECT rehash_password(:id, :was, :hashed)"), told)
+
+
 async def is_operator(session: AsyncSession, user_id: UUID) -> bool:
     """Whether the account works for the platform."""
     found: bool = (await session.execute(sa.text("SELECT is_operator(:id)"), {"id": user_id})).scalar_one()

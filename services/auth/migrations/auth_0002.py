@@ -130,6 +130,12 @@ _FUNCTIONS = (
         WHERE s.id = u.id AND s.last_used_at < u.at
     $$
     """,
+    # Only over the hash that was verified: a password that was changed meanwhile stays.
+    """
+    rehash_password(account uuid, was text, hashed text) RETURNS void VOLATILE AS $$
+        UPDATE users u SET password_hash = hashed WHERE u.id = account AND u.password_hash = was
+    $$
+    """,
     """
     note_login(account uuid, at timestamptz) RETURNS void VOLATILE AS $$
         UPDATE memberships m SET last_login_at = at WHERE m.user_id = account

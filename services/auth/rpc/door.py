@@ -57,7 +57,16 @@ class Door:
             raise sessions.refused()
         if found is None or not (access or found.operator):
             raise sessions.refused()
-        return found, await self.second(found, otp)
+        method = await self.second(found, otp)
+        if self.hasher.is_outdated(found.password_hash):
+            await self._rehash(found, password)
+        return found, method
+
+    async def _rehash(self, found: Found, password: str) -> None:
+        """Keep a right password at the cost that is demanded by now."""
+        hashed = await self.hasher.hash(password)
+        async with self.database.transaction(_AUTH) as session:
+            await store.rehash_password(session, found.id, was=found.password_hash, hashed=hashed)
 
     async def second(self, found: Found, otp: str) -> str:
         """How somebody signs in whose password was right. Raises `Unauthenticated` where a code is missing or wrong."""

@@ -34,3 +34,11 @@ async def auth(serve: Serve, everything: Registry, tenants: str, databases: Data
     settings = {**CHEAP, "registry_address": everything.address}
     running = await serve("auth", build, addresses={"tenants": tenants}, settings=AuthSettings, **settings)
     return Auth(running, databases)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def another(serve: Serve, everything: Registry, tenants: str, databases: Databases) -> Auth:
+    """Another process of auth, where a password costs as much as it does in production."""
+    settings = {**CHEAP, "registry_address": everything.address, "argon2_memory_kib": 19456, "argon2_time_cost": 2}
+    running = await serve("auth", build, addresses={"tenants": tenants}, settings=AuthSettings, **settings)
+    return Auth(running, databases)

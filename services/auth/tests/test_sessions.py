@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 from switchyard.auth.v1 import auth_pb2
+from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity
 from chassis.identity import PLATFORM
+from chassis.rpc import metadata
 from chassis.testing import Databases, Tenant
 from services.auth import sessions
 from services.auth.tests.support import PASSWORD, Auth, Person, outbox, superuser
@@ -230,6 +232,55 @@ class TestRefresh:
     async def test_an_unknown_token_is_refused(self, auth: Auth, token: str) -> None:
         with pytest.raises(errors.Unauthenticated):
             await auth.stub().Refresh(refreshing(token))
+
+
+class TestSeveralProcesses:
+    async def test_fifty_refreshes_at_two_of_them_give_one_successor(
+        self, auth: Auth, another: Auth, tenant: Tenant
+    ) -> None:
+        request = refreshing((await auth.sign_in(await auth.person(tenant))).refresh_token)
+
+        answers = await asyncio.gather(*((auth, another)[turn % 2].stub().Refresh(request) for turn in range(50)))
+
+        (successor,) = {answer.refresh_token for answer in answers}
+        assert (await another.stub().Refresh(refreshing(successor))).access_token
+
+
+class TestStorm:
+    async def test_who_is_signed_in_is_answered_before_its_end(self, auth: Auth, another: Auth, tenant: Tenant) -> None:
+        token = (await auth.sign_in(await auth.person(tenant))).access_token
+        # Each from elsewhere, so that the limits let them all through to the hashing.
+        storm = [
+            asyncio.ensure_future(
+                another.stub(None, **{metadata.ADDRESS: f"198.51.100.{number}"}).Login(
+                    auth_pb2.LoginRequest(email=f"{uuid7()}@nobody.example", password=PASSWORD)
+                )
+            )
+            for number in range(60)
+        ]
+        await asyncio.wait(storm, return_when=asyncio.FIRST_COMPLETED)
+
+        principal = await another.exchange(token)
+
+        waiting = [login for login in storm if not login.done()]
+        refusals = await asyncio.gather(*storm, return_exceptions=True)
+        assert principal.tenant_id == tenant.id
+        assert waiting
+        assert {type(refusal) for refusal in refusals} == {errors.Unauthenticated}
+
+
+class TestCost:
+    async def test_a_password_is_kept_at_the_new_cost_from_the_next_sign_in_on(
+        self, auth: Auth, another: Auth, tenant: Tenant, databases: Databases
+    ) -> None:
+        person = await auth.person(tenant)
+
+        await another.sign_in(person)
+
+        async with superuser(databases) as connection:
+            kept = await connection.fetchval("SELECT password_hash FROM users WHERE id = $1", person.id)
+        assert "m=19456,t=2," in kept
+        assert (await auth.sign_in(person)).access_token
 
 
 class TestLogout:
