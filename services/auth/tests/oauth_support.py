@@ -131,6 +131,8 @@ async def call(
     path: str,
     parameters: Mapping[str, str] | str = "",
     headers: Mapping[str, str] | None = None,
+    *,
+    query: str = "",
 ) -> Reply:
     """What the gateway would pass on, and what it would answer."""
     text = parameters if isinstance(parameters, str) else urlencode(parameters)
@@ -140,7 +142,7 @@ async def call(
     request = http_pb2.HttpRequest(
         method=method,
         path=path,
-        query=text if method == "GET" else "",
+        query=text if method == "GET" else query,
         body=text.encode() if method == "POST" else b"",
         headers=[http_pb2.HttpHeader(name=name, value=value) for name, value in sent.items()],
     )

@@ -92,7 +92,12 @@ class TestPower:
         return auth.stub(tenant.user(permissions={"auth.clients.write", *held}, sites=sites))
 
     async def create(self, stub: Any, **wanted: Any) -> oauth_pb2.OauthClient:
-        told = {"name": "X", "confidential": True, "grant_types": [CREDENTIALS], "scopes": ["orders.read"]} | wanted
+        told: dict[str, Any] = {
+            "name": "X",
+            "confidential": True,
+            "grant_types": [CREDENTIALS],
+            "scopes": ["orders.read"],
+        } | wanted
         made: oauth_pb2.OauthClient = await stub.CreateClient(
             oauth_pb2.CreateClientRequest(client=oauth_pb2.OauthClient(**told))
         )
