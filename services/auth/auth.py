@@ -30,6 +30,8 @@ class Standing:
     ends_at: datetime | None = None
     # Networks (CIDR) that the credential may be shown from; none: anywhere.
     allowed_networks: tuple[str, ...] = ()
+    # Of an API token.
+    token_id: UUID | None = None
     # Where the session acts unless the call says otherwise.
     active_site: UUID | None = None
 
@@ -83,7 +85,8 @@ async def _of_api_token(database: Database, credential: str, tenant_id: UUID | N
     principal = _person_of_token(row) if row["kind"] == "personal" else _device(row)
     if row["scopes"]:
         principal = replace(principal, permissions=scopes.limited(principal.permissions, row["scopes"]))
-    return Standing(principal, row["expires_at"], allowed_networks=tuple(row["allowed_networks"]))
+    networks = tuple(row["allowed_networks"])
+    return Standing(principal, row["expires_at"], allowed_networks=networks, token_id=UUID(str(row["id"])))
 
 
 def _device(row: Any) -> Principal:
@@ -138,13 +141,30 @@ async def of_token(database: Database, token: AccessToken, tenant_id: UUID | Non
     if session["operator"] and session["client_id"]:
         # What acts for the platform is never lent to a tenant's program.
         raise errors.Unauthenticated
-    if session["operator"]:
-        person = await _operator(database, person, tenant_id)
-    else:
-        person = _in_tenant(person, rows, tenant_id)
+    person = await _placed(database, person, rows, tenant_id)
     person = replace(person, permissions=_limited(person.permissions, session["scopes"], token.scopes))
+    if session["actor_session"]:
+        person = await _within_actor(database, person, session["actor_session"])
     ends_at = min(datetime.fromtimestamp(token.expires_at, UTC), session["expires_at"])
     return Standing(person, ends_at, active_site=_active_site(person, rows))
+
+
+async def _placed(database: Database, person: Principal, rows: Sequence[Any], tenant_id: UUID | None) -> Principal:
+    if rows[0]["operator"]:
+        return await _operator(database, person, tenant_id)
+    return _in_tenant(person, rows, tenant_id)
+
+
+async def _within_actor(database: Database, person: Principal, actor_session: Any) -> Principal:
+    """In another's name nobody does more than they could in their own, nor longer."""
+    rows = await database.read(store.STANDING_OF_SESSION, PLATFORM, session=str(actor_session))
+    if not rows or rows[0]["expires_at"] <= clock.now():
+        raise errors.Unauthenticated
+    actor = await _placed(database, Principal("user", str(rows[0]["user_id"]), None), rows, person.tenant_id)
+    sites = person.sites & actor.sites if person.sites and actor.sites else person.sites | actor.sites
+    if not sites and (person.sites or actor.sites):
+        raise _not_a_member()
+    return replace(person, permissions=scopes.limited(person.permissions, actor.permissions), sites=sites)
 
 
 def _active_site(person: Principal, rows: Sequence[Any]) -> UUID | None:

@@ -19,14 +19,17 @@ FORBIDDEN = "IMPERSONATION_FORBIDDEN"
 async def begin(session: AsyncSession, user_id: UUID, reason: str) -> Session:
     """A session in a user's name.
 
-    Raises `Denied` for somebody who may do more than the caller, for an operator, and for oneself.
+    It ends with the session that it is begun from. Raises `Denied` for somebody who may do more than the caller, for an
+    operator, and for oneself.
     """
     current = call.current()
     principal = current.principal
+    # A program has no business in it, nor somebody who is not themselves already.
+    await sessions.require_person(session)
     row = await access_store.lock_member(session, user_id)
     if row is None or not users.sees(principal, row.site_ids):
         raise errors.NotFound
-    if str(user_id) == principal.id or principal.actor or await store.is_operator(session, user_id):
+    if str(user_id) == principal.id or await store.is_operator(session, user_id):
         message = "nobody acts in this person's name"
         raise errors.Denied(message, code=FORBIDDEN)
     if row.status != users.ACTIVE or row.consented_at is None:
@@ -47,6 +50,7 @@ async def begin(session: AsyncSession, user_id: UUID, reason: str) -> Session:
         expires_at=now + LIFE,
         method="impersonation",
         actor=principal.name,
+        actor_session=UUID(principal.session_id),
         tenant_id=principal.tenant,
         authenticated_at=now,
         renewable=False,

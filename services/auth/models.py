@@ -57,7 +57,8 @@ class Membership(Base):
 class Session(Base):
     """A sign-in. It ends when it is ended, or when it has not been used for `life_s` seconds.
 
-    One in somebody's name, or for an OAuth client, is confined to a tenant; a client's is limited to its scopes, and
+    One in somebody's name, or for an OAuth client, is confined to a tenant. The former ends with the session that its
+    actor began it from, and gives no more than that one; a client's is limited to its scopes, and
     may have come of another one (`parent_id`), with which it ends.
     """
 
@@ -74,6 +75,7 @@ class Session(Base):
     expires_at: Mapped[datetime]
     method: Mapped[str]
     actor: Mapped[str] = mapped_column(default="")
+    actor_session: Mapped[UUID | None]
     tenant_id: Mapped[UUID | None]
     client_id: Mapped[UUID | None]
     scopes: Mapped[list[str] | None]
@@ -112,7 +114,7 @@ class Role(Base):
 
 
 class TenantStanding(Base):
-    """What auth has been told of a tenant, and by which event: ids grow with time, so that an older one changes nothing."""
+    """What auth has been told of a tenant, and by which event: ids grow with time, an older one changes nothing."""
 
     __tablename__ = "tenant_standing"
 

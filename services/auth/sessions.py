@@ -165,10 +165,20 @@ async def end(
 ) -> None:
     """End a person's sessions, or only one, or all but one; what hangs on them stops within a second."""
     await store.act_as(session, user_id)
-    for session_id in await store.end_sessions(session, user_id, clock.now(), reason=reason, only=only, but=but):
-        audit.changed(session, f"sessions/{session_id}", after={"end_reason": reason})
-        ended = events_pb2.SessionRevoked(session_id=str(session_id), user_id=str(user_id), reason=reason)
-        events.publish(session, ended, subject=f"sessions/{session_id}", audience=[f"user:{user_id}"])
+    now = clock.now()
+    ended = await store.end_sessions(session, user_id, now, reason=reason, only=only, but=but)
+    for session_id in ended:
+        _tell_ended(session, session_id, user_id, reason)
+    if not ended:
+        return
+    for session_id, whose in await store.end_sessions_of_actors(session, ended, now, reason="ended"):
+        _tell_ended(session, session_id, whose, "ended")
+
+
+def _tell_ended(session: AsyncSession, session_id: UUID, user_id: UUID, reason: str) -> None:
+    audit.changed(session, f"sessions/{session_id}", after={"end_reason": reason})
+    ended = events_pb2.SessionRevoked(session_id=str(session_id), user_id=str(user_id), reason=reason)
+    events.publish(session, ended, subject=f"sessions/{session_id}", audience=[f"user:{user_id}"])
 
 
 async def log_out(session: AsyncSession) -> None:
@@ -190,6 +200,16 @@ async def keep_alive(session: AsyncSession) -> int:
     return int((ends - now).total_seconds())
 
 
+async def require_person(session: AsyncSession) -> None:
+    """Name the caller, and raise `Denied` unless the person calls, and no program or other person for them."""
+    principal = call.current().principal
+    await store.act_as(session, UUID(principal.id))
+    row = await session.get(Session, UUID(principal.session_id)) if principal.session_id else None
+    if row is None or row.client_id is not None or row.actor:
+        message = "this is for the person alone, in a session of their own"
+        raise errors.Denied(message)
+
+
 def own() -> "sa.Select[Session]":
     """The caller's live sessions, in a transaction that has named them."""
     user_id = UUID(call.current().principal.id)
@@ -201,7 +221,7 @@ def own() -> "sa.Select[Session]":
 async def end_own(session: AsyncSession, session_id: UUID) -> None:
     """End one of the caller's sessions; again is harmless. Raises `NotFound` for any other."""
     user_id = UUID(call.current().principal.id)
-    await store.act_as(session, user_id)
+    await require_person(session)
     if await store.lock_session(session, session_id) is None:
         raise errors.NotFound
     audit.about(session, f"sessions/{session_id}")
@@ -211,14 +231,15 @@ async def end_own(session: AsyncSession, session_id: UUID) -> None:
 async def end_others(session: AsyncSession) -> None:
     """End all of the caller's sessions but theirs."""
     principal = call.current().principal
+    await require_person(session)
     audit.about(session, f"users/{principal.id}")
     await end(session, UUID(principal.id), reason="ended", but=UUID(principal.session_id))
 
 
 async def step_up(session: AsyncSession) -> None:
-    """Note that the caller has shown a factor just now. A token's program has nobody who could."""
+    """Note that the caller has shown a factor just now."""
     principal = call.current().principal
-    await store.act_as(session, UUID(principal.id))
+    await require_person(session)
     row = await store.lock_session(session, UUID(principal.session_id))
     if row is None or row.ended_at is not None:
         raise errors.Unauthenticated

@@ -54,6 +54,7 @@ _standing = sa.func.standing_of_session(sa.bindparam("session", type_=_uuid)).ta
     sa.column("expires_at", sa.DateTime(timezone=True)),
     sa.column("authenticated_at", sa.DateTime(timezone=True)),
     sa.column("actor", sa.Text),
+    sa.column("actor_session", _uuid),
     sa.column("confined_to", _uuid),
     sa.column("client_id", _uuid),
     sa.column("scopes", _texts),
@@ -97,6 +98,9 @@ _NOTE_SESSION_USES = sa.text("SELECT note_session_uses(:used, :at, :addresses)")
     sa.bindparam("at", type_=postgresql.ARRAY(sa.DateTime(timezone=True))),
     sa.bindparam("addresses", type_=postgresql.ARRAY(sa.Text)),
 )
+_END_SESSIONS_OF_ACTORS = sa.text("SELECT * FROM end_sessions_of_actors(:actors, :at, :why)").bindparams(
+    sa.bindparam("actors", type_=postgresql.ARRAY(sa.Uuid)), sa.bindparam("at", type_=sa.DateTime(timezone=True))
+)
 _NOTE_LOGIN = sa.text("SELECT note_login(:id, :at)").bindparams(sa.bindparam("at", type_=sa.DateTime(timezone=True)))
 _ACCESS_OF = sa.text("SELECT * FROM access_of(:id)")
 _OWNER_OF_REFRESH_TOKEN = sa.text("SELECT owner_of_refresh_token(:hash)")
@@ -109,6 +113,10 @@ _SPEND = (
     .values(spent_at=sa.bindparam("now"))
     .returning(_tokens.c.session_id)
 )
+_PROLONGED = sa.func.least(
+    _sessions.c.created_at + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("at_most_s", type_=sa.Float)),
+    sa.bindparam("now", type_=sa.DateTime(timezone=True)) + sa.func.make_interval(0, 0, 0, 0, 0, 0, _sessions.c.life_s),
+)
 _USE = (
     sa.update(_sessions)
     .where(
@@ -118,11 +126,7 @@ _USE = (
     )
     .values(
         last_used_at=sa.bindparam("now", type_=sa.DateTime(timezone=True)),
-        expires_at=sa.func.least(
-            _sessions.c.created_at + sa.func.make_interval(0, 0, 0, 0, 0, 0, sa.bindparam("at_most_s", type_=sa.Float)),
-            sa.bindparam("now", type_=sa.DateTime(timezone=True))
-            + sa.func.make_interval(0, 0, 0, 0, 0, 0, _sessions.c.life_s),
-        ),
+        expires_at=sa.case((_sessions.c.renewable, _PROLONGED), else_=_sessions.c.expires_at),
     )
     .returning(_sessions.c.expires_at)
 )
@@ -219,7 +223,7 @@ async def spend(session: AsyncSession, digest: bytes, now: datetime) -> bool:
 
 
 async def use(session: AsyncSession, session_id: UUID, now: datetime, *, at_most_s: int) -> datetime | None:
-    """Mark a live session used, which prolongs it up to an age of `at_most_s`; when it ends now."""
+    """Mark a live session used, which prolongs a renewable one up to an age of `at_most_s`; when it ends now."""
     told = {"session": session_id, "now": now, "at_most_s": float(at_most_s)}
     ends: datetime | None = await session.scalar(_USE, told)
     return ends
@@ -246,6 +250,14 @@ async def end_sessions(
     await session.execute(sa.select(Session.id).where(*live).order_by(Session.id).with_for_update())
     statement = sa.update(Session).where(*live).values(ended_at=now, end_reason=reason).returning(Session.id)
     return (await session.scalars(statement, execution_options={"synchronize_session": False})).all()
+
+
+async def end_sessions_of_actors(
+    session: AsyncSession, actors: Sequence[UUID], now: datetime, *, reason: str
+) -> Sequence[tuple[UUID, UUID]]:
+    """End the sessions in others' names that were begun from these; each that this call ended, and whose it was."""
+    told = {"actors": list(actors), "at": now, "why": reason}
+    return [(row.session_id, row.user_id) for row in await session.execute(_END_SESSIONS_OF_ACTORS, told)]
 
 
 async def active_site(session: AsyncSession, session_id: UUID, tenant_id: UUID) -> UUID | None:

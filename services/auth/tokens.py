@@ -64,7 +64,7 @@ async def create(session: AsyncSession, wanted: access_pb2.ApiToken) -> access_p
 
 
 async def _owner(session: AsyncSession, kind: str) -> UUID | None:
-    """Whose a token is. Only who is a member of the tenant, and no token, can make one of their own."""
+    """Whose a token is. A member of the tenant can make one of their own, but no program of theirs, which has less."""
     principal = call.current().principal
     if kind != PERSONAL:
         return None
@@ -72,6 +72,7 @@ async def _owner(session: AsyncSession, kind: str) -> UUID | None:
     if member is None:
         message = "a personal token is made by a member of the tenant"
         raise errors.Denied(message)
+    await sessions.require_person(session)
     return member.user_id
 
 
@@ -132,15 +133,13 @@ class Uses:
         self._used: dict[UUID, dict[UUID, datetime]] = {}
         self._sessions: dict[UUID, tuple[datetime, str]] = {}
 
-    def note(self, principal: Principal) -> None:
-        """Note that a credential has been exchanged just now; of services nothing is kept."""
+    def note(self, principal: Principal, token_id: UUID | None) -> None:
+        """Note that a token, or else a session, has been exchanged just now; of others nothing is kept."""
         now = clock.now()
-        if principal.authenticated_at:
+        if token_id is not None:
+            self._used.setdefault(principal.tenant, {})[token_id] = now.replace(second=0, microsecond=0)
+        elif principal.session_id:
             self._sessions[UUID(principal.session_id)] = now, call.current().address
-            return
-        token = principal.id if principal.kind in PRINCIPALS.values() else principal.session_id
-        if principal.tenant_id is not None and token:
-            self._used.setdefault(principal.tenant, {})[UUID(token)] = now.replace(second=0, microsecond=0)
 
     def drain_sessions(self) -> dict[UUID, tuple[datetime, str]]:
         """Sessions that were used since the last time: when, and from which address."""

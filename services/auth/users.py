@@ -133,6 +133,7 @@ async def update(
 async def rename_me(session: AsyncSession, name: str) -> users_pb2.User:
     """Change the name by which the tenant knows the caller, which nobody has to allow."""
     user_id = UUID(call.current().principal.id)
+    await sessions.require_person(session)
     row = await access_store.lock_member(session, user_id)
     if row is None:
         # An operator is in no tenant.

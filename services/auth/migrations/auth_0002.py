@@ -15,6 +15,7 @@ ALTER TABLE sessions
     ADD COLUMN method text NOT NULL DEFAULT 'password'
         CHECK (method IN ('password', 'otp', 'passkey', 'biometric', 'oauth', 'impersonation')),
     ADD COLUMN actor text NOT NULL DEFAULT '',
+    ADD COLUMN actor_session uuid,
     ADD COLUMN tenant_id uuid,
     ADD COLUMN client_id uuid,
     ADD COLUMN scopes text[],
@@ -24,7 +25,10 @@ ALTER TABLE sessions
         'user_disabled', 'user_removed', 'client_revoked')),
     ADD CONSTRAINT sessions_of_clients CHECK ((client_id IS NULL) = (scopes IS NULL)),
     ADD CONSTRAINT sessions_confined CHECK (tenant_id IS NOT NULL OR (client_id IS NULL AND actor = '')),
-    ADD CONSTRAINT sessions_in_anothers_name CHECK ((actor <> '') = (method = 'impersonation'));
+    ADD CONSTRAINT sessions_in_anothers_name CHECK (
+        (actor <> '') = (method = 'impersonation') AND (actor <> '') = (actor_session IS NOT NULL)
+    );
+CREATE INDEX sessions_actor_session ON sessions (actor_session) WHERE ended_at IS NULL AND actor_session IS NOT NULL;
 CREATE INDEX sessions_client ON sessions (client_id) WHERE ended_at IS NULL AND client_id IS NOT NULL;
 CREATE TABLE session_sites (
     session_id uuid NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
@@ -91,12 +95,12 @@ _FUNCTIONS = (
     f"""
     standing_of_session(session uuid)
     RETURNS TABLE (
-        user_id uuid, expires_at timestamptz, authenticated_at timestamptz, actor text, confined_to uuid,
-        client_id uuid, scopes text[], operator boolean, tenant_id uuid, role text, additional_roles text[],
-        own_permissions text[], site_ids uuid[], suspended boolean, active_site uuid
+        user_id uuid, expires_at timestamptz, authenticated_at timestamptz, actor text, actor_session uuid,
+        confined_to uuid, client_id uuid, scopes text[], operator boolean, tenant_id uuid, role text,
+        additional_roles text[], own_permissions text[], site_ids uuid[], suspended boolean, active_site uuid
     ) STABLE AS $$
-        SELECT s.user_id, s.expires_at, s.authenticated_at, s.actor, s.tenant_id,
-            s.client_id, s.scopes, u.operator, m.tenant_id, m.role, m.additional_roles,
+        SELECT s.user_id, s.expires_at, s.authenticated_at, s.actor, s.actor_session,
+            s.tenant_id, s.client_id, s.scopes, u.operator, m.tenant_id, m.role, m.additional_roles,
             {_OWN_PERMISSIONS}, m.site_ids, {_STANDING},
             (SELECT a.site_id FROM session_sites a WHERE a.session_id = s.id AND a.tenant_id = m.tenant_id)
         FROM sessions s JOIN users u ON u.id = s.user_id
@@ -128,6 +132,15 @@ _FUNCTIONS = (
         UPDATE sessions s SET last_used_at = u.at, address = u.shown_from
         FROM unnest(used, at, shown_from) AS u (id, at, shown_from)
         WHERE s.id = u.id AND s.last_used_at < u.at
+    $$
+    """,
+    # Nobody goes on in another's name who has left themselves.
+    """
+    end_sessions_of_actors(actors uuid[], at timestamptz, why text) RETURNS TABLE (session_id uuid, user_id uuid)
+    VOLATILE AS $$
+        UPDATE sessions s SET ended_at = at, end_reason = why
+        WHERE s.ended_at IS NULL AND s.actor_session = ANY (actors)
+        RETURNING s.id, s.user_id
     $$
     """,
     # Only over the hash that was verified: a password that was changed meanwhile stays.

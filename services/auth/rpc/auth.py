@@ -107,7 +107,7 @@ class AuthRpc:
     async def ListSessions(
         self, request: auth_pb2.ListSessionsRequest, session: AsyncSession
     ) -> auth_pb2.ListSessionsResponse:
-        await store.act_as(session, UUID(call.current().principal.id))
+        await sessions.require_person(session)
         columns = {"id": Session.id, "last_used_at": Session.last_used_at}
         page = self._pager.page(request, columns, default="-last_used_at")
         rows, next_cursor = page.cut((await session.scalars(page.apply(sessions.own()))).all())
@@ -141,7 +141,7 @@ class AuthRpc:
             tenant_id=_optional(request.tenant_id),
             site_id=_optional(request.site_id),
         )
-        self._uses.note(standing.principal)
+        self._uses.note(standing.principal, standing.token_id)
         return _issued(standing, identity.sign_pass(standing.principal, self._keyring.signing))
 
 

@@ -143,6 +143,7 @@ class Door:
         current = call.current()
         user_id = UUID(current.principal.id)
         async with self.database.transaction(_AUTH) as session:
+            await sessions.require_person(session)
             found = await self._account(session, user_id)
             held = await factor_store.held(session, user_id)
             if found is None:

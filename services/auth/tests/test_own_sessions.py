@@ -82,7 +82,7 @@ class TestSetSite:
 
         after = await auth.exchange(token, tenant)
         listed = (await auth.stub(after).ListMySites(auth_pb2.ListMySitesRequest())).sites
-        assert (me.active_site_id, after.sites) == (sites[0], {sites[0]})
+        assert (me.active_site_id, after.sites) == (sites[0], frozenset({sites[0]}))
         assert {one.id: one.active for one in listed} == {sites[0]: True, sites[1]: False}
 
     async def test_another_can_be_chosen_and_none(self, auth: Auth, tenant: Tenant) -> None:
@@ -129,5 +129,5 @@ class TestStepUp:
     async def test_a_tokens_program_cannot(self, auth: Auth, tenant: Tenant) -> None:
         program = replace(await signed_in(auth, tenant), session_id=str(uuid7()), authenticated_at=0)
 
-        with pytest.raises(errors.Unauthenticated):
+        with pytest.raises(errors.Denied):
             await auth.stub(program).StepUp(auth_pb2.StepUpRequest(password=PASSWORD))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from pydantic import SecretStr
@@ -117,7 +118,7 @@ class TestExchange:
     async def test_the_last_use_is_told_to_the_minute(self, auth: Auth, tenant: Tenant) -> None:
         created = await create(auth, tenant)
         uses = tokens.Uses()
-        uses.note(await auth.exchange(created.token))
+        uses.note(await auth.exchange(created.token), UUID(created.id))
 
         await process_work(auth, uses).write_uses()
 
@@ -173,10 +174,10 @@ class TestDeleteToken:
 class TestPersonalToken:
     @staticmethod
     async def of(auth: Auth, tenant: Tenant, role: str = "manager", **fields: Any) -> tuple[str, Any]:
-        """A member of the tenant, and a token of theirs, made with the permissions of an admin."""
+        """A member of the tenant, and a token of theirs, made with a permission of an admin's."""
         person = await auth.person(tenant, role=role)
-        held = roles.permissions(role) | {"auth.tokens.write"}
-        maker = replace(tenant.user(permissions=held), id=person.id)
+        signed_in = await auth.exchange((await auth.sign_in(person)).access_token, tenant)
+        maker = replace(signed_in, permissions=signed_in.permissions | {"auth.tokens.write"})
         wanted = access_pb2.ApiToken(name="Export", kind=access_pb2.TOKEN_KIND_PERSONAL, **fields)
         return person.id, await auth.stub(maker).CreateToken(access_pb2.CreateTokenRequest(token=wanted))
 
