@@ -144,8 +144,9 @@ def fault_of(asked: Asked) -> str:
 
 
 def refused(session: AsyncSession, error: str) -> None:
-    """Leave in the trail that a request was refused."""
-    audit.add(session, outcome=audit.FAILURE, error_code=error.upper())
+    """Leave in its tenant's trail that a client was refused, or somebody in its name. No client is nobody's trail."""
+    if call.current().principal.tenant_id not in {None, PLATFORM}:
+        audit.add(session, outcome=audit.FAILURE, error_code=error.upper())
 
 
 async def _answered(provider: Provider, asked: Asked, judge: Callable[[], Answer]) -> Answer:

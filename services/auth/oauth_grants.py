@@ -96,7 +96,7 @@ class Code(AuthorizationCodeGrant):  # type: ignore[misc]
         # Authlib would repeat a wrong one in the error.
         uri: str = request.payload.redirect_uri or ""
         if not client.check_redirect_uri(uri):
-            message = "The redirect_uri is not one of the client"
+            message = "The redirect_uri is not registered for this client."
             raise InvalidRequestError(message)
         return uri
 

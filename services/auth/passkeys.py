@@ -150,13 +150,12 @@ async def register(session: AsyncSession, party: Party, user_id: UUID, credentia
     return row
 
 
-async def delete(session: AsyncSession, user_id: UUID, passkey_id: UUID) -> bool:
-    """Remove one of the person's passkeys; whether it was there."""
+async def delete(session: AsyncSession, user_id: UUID, passkey_id: UUID) -> None:
+    """Remove one of the person's passkeys. Raises `NotFound` for any other."""
     row = await factor_store.passkey(session, user_id, passkey_id)
-    audit.about(session, f"passkeys/{passkey_id}")
-    if row is not None:
-        await session.delete(row)
-    return row is not None
+    if row is None:
+        raise errors.NotFound
+    await session.delete(row)
 
 
 async def begin_login(session: AsyncSession, party: Party, email: str, decoy_secret: bytes) -> dict[str, Any]:

@@ -30,6 +30,9 @@ LIMITS = {
     f"SWITCHYARD_LIMIT_{name}": "100000/s burst 100000"
     for name in ("TENANT", "READ", "WRITE", "LOGIN", "PUBLIC", "EXCHANGE", "ADMIN")
 }
+# Who fails to sign in again and again says that they are elsewhere, lest everybody here has to wait.
+LIMITS["SWITCHYARD_TRUSTED_PROXIES"] = "127.0.0.1"
+ELSEWHERE = {"X-Forwarded-For": "198.51.100.7"}
 
 
 @pytest.hookimpl(tryfirst=True)

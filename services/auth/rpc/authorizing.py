@@ -57,6 +57,8 @@ class Authorizing:
     async def answer(self, asked: Asked) -> http_pb2.HttpResponse:
         """They have filled in a page of ours."""
         visit = await self._visit(asked)
+        if "step" not in asked.parameters:
+            return await self._proceed(visit)
         step = self._steps.get(asked.get("step"))
         bound = oauth_authorizing.bound(asked)
         if (

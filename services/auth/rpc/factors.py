@@ -107,8 +107,8 @@ class FactorsRpc:
     @transactional
     async def DeletePasskey(self, request: factors_pb2.DeletePasskeyRequest, session: AsyncSession) -> Empty:
         person = await factors.person(session)
-        if await passkeys.delete(session, person.id, UUID(request.id)):
-            await factors.tell(session, self._letters, person, "a passkey was removed")
+        await passkeys.delete(session, person.id, UUID(request.id))
+        await factors.tell(session, self._letters, person, "a passkey was removed")
         return Empty()
 
     async def BeginPasskeyLogin(self, request: factors_pb2.BeginPasskeyLoginRequest) -> factors_pb2.PasskeyOptions:

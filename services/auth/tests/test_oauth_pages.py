@@ -166,6 +166,14 @@ class TestCode:
         assert "too long" in late.text
 
 
+class TestPost:
+    async def test_a_request_may_come_by_post(self, browser: Browser, client: Client, person: Person) -> None:
+        page = await browser.post(asking(client))
+
+        assert is_sign_in(page)
+        assert is_consent(await browser.sign_in(page, person))
+
+
 class TestConsent:
     async def test_it_is_remembered(self, browser: Browser, client: Client, person: Person) -> None:
         await browser.allow(asking(client), person)

@@ -129,14 +129,15 @@ class OauthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnswerAuthorize(self, request, context):
-        """What the person answered on the page.
+        """What the person answered on the page; or, if it is none of ours, the same as by GET (OpenID Connect Core, 3.1.2.1).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Token(self, request, context):
-        """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens.
+        """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens. Nothing that is
+        shown here can be guessed, so it is limited like every other public call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

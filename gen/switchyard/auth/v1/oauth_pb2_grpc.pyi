@@ -42,9 +42,11 @@ class OauthServiceStub:
     with S256 demanded, `iss` in the answer by RFC 9207).
     """
     AnswerAuthorize: _grpc.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]
-    """What the person answered on the page."""
+    """What the person answered on the page; or, if it is none of ours, the same as by GET (OpenID Connect Core, 3.1.2.1)."""
     Token: _grpc.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]
-    """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens."""
+    """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens. Nothing that is
+    shown here can be guessed, so it is limited like every other public call.
+    """
     Revoke: _grpc.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]
     """Revoke a token of the client's (RFC 7009)."""
     Introspect: _grpc.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]
@@ -78,9 +80,11 @@ class OauthServiceAsyncStub(OauthServiceStub):
     with S256 demanded, `iss` in the answer by RFC 9207).
     """
     AnswerAuthorize: _aio.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]  # type: ignore[assignment]
-    """What the person answered on the page."""
+    """What the person answered on the page; or, if it is none of ours, the same as by GET (OpenID Connect Core, 3.1.2.1)."""
     Token: _aio.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]  # type: ignore[assignment]
-    """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens."""
+    """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens. Nothing that is
+    shown here can be guessed, so it is limited like every other public call.
+    """
     Revoke: _aio.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]  # type: ignore[assignment]
     """Revoke a token of the client's (RFC 7009)."""
     Introspect: _aio.UnaryUnaryMultiCallable[_http_pb2.HttpRequest, _http_pb2.HttpResponse]  # type: ignore[assignment]
@@ -129,7 +133,7 @@ class OauthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _http_pb2.HttpRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_http_pb2.HttpResponse, _abc.Awaitable[_http_pb2.HttpResponse]]:
-        """What the person answered on the page."""
+        """What the person answered on the page; or, if it is none of ours, the same as by GET (OpenID Connect Core, 3.1.2.1)."""
 
     @_abc_1.abstractmethod
     def Token(
@@ -137,7 +141,9 @@ class OauthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _http_pb2.HttpRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_http_pb2.HttpResponse, _abc.Awaitable[_http_pb2.HttpResponse]]:
-        """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens."""
+        """Exchange a code, a refresh token, a client's own credentials or a subject token (RFC 8693) for tokens. Nothing that is
+        shown here can be guessed, so it is limited like every other public call.
+        """
 
     @_abc_1.abstractmethod
     def Revoke(
