@@ -5,7 +5,7 @@ import base64
 from typing import Any
 
 import pytest
-from switchyard.auth.v1 import oauth_pb2
+from switchyard.auth.v1 import access_pb2, auth_pb2, factors_pb2, oauth_pb2, users_pb2
 
 from chassis import errors
 from chassis.testing import Databases, Tenant
@@ -349,6 +349,27 @@ class TestOperator:
 
         assert reply.status == 403
         assert "cannot be used here" in reply.text
+
+
+class TestAccount:
+    async def test_a_program_cannot_lay_hands_on_the_persons_account(self, auth: Auth, tenant: Tenant) -> None:
+        person = await auth.person(tenant, role="admin")
+        client = await register(auth, tenant, scopes=["openid", "*"])
+        given = await tokens(auth, client, person, scope="openid *")
+        stub = auth.stub(await auth.exchange(given["access_token"]))
+        token = access_pb2.ApiToken(name="Mine", kind=access_pb2.TOKEN_KIND_PERSONAL)
+
+        for attempt in (
+            stub.ListSessions(auth_pb2.ListSessionsRequest()),
+            stub.DeleteOtherSessions(auth_pb2.DeleteOtherSessionsRequest()),
+            stub.StepUp(auth_pb2.StepUpRequest(password=PASSWORD)),
+            stub.UpdateMe(users_pb2.UpdateMeRequest(user=users_pb2.User(name="X"), update_mask={"paths": ["name"]})),
+            stub.CreateToken(access_pb2.CreateTokenRequest(token=token)),
+            stub.BeginTotp(factors_pb2.BeginTotpRequest()),
+            stub.BeginPasskey(factors_pb2.BeginPasskeyRequest()),
+        ):
+            with pytest.raises(errors.Denied):
+                await attempt
 
 
 class TestRefreshTheft:
