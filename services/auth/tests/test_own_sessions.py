@@ -4,13 +4,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import access_pb2, auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
-from chassis import clock, errors
+from chassis import call, clock, errors
 from chassis.identity import Principal
 from chassis.testing import Databases, Tenant
-from services.auth.tests.support import NOWHERE, PASSWORD, Auth, Person, outbox
+from services.auth import tokens
+from services.auth.tests.support import NOWHERE, PASSWORD, Auth, Person, admin, outbox, superuser
+from services.auth.tests.test_tokens import process_work
 
 
 async def signed_in(auth: Auth, tenant: Tenant, person: Person | None = None, **told: str) -> Principal:
@@ -107,6 +109,54 @@ class TestSetSite:
         for site in (str(uuid7()), NOWHERE):
             with pytest.raises(errors.NotFound):
                 await auth.stub(principal).SetSite(auth_pb2.SetSiteRequest(site_id=site))
+
+
+class TestAProgram:
+    """What an application may do that somebody has let act for them: nothing to their sign-ins, whatever its scopes."""
+
+    async def test_what_is_the_persons_own_is_denied(self, auth: Auth, tenant: Tenant, databases: Databases) -> None:
+        person = await auth.person(tenant, role="admin")
+        program, other = [await signed_in(auth, tenant, person) for _ in range(2)]
+        async with superuser(databases) as connection:
+            statement = "UPDATE sessions SET client_id = $2, tenant_id = $3, scopes = '{*}' WHERE id = $1"
+            await connection.execute(statement, program.session_id, uuid7(), tenant.id)
+        stub = auth.stub(program)
+
+        token = access_pb2.ApiToken(name="Export", kind=access_pb2.TOKEN_KIND_PERSONAL)
+        renamed = users_pb2.UpdateMeRequest(user=users_pb2.User(name="X"), update_mask={"paths": ["name"]})
+        for method, request in (
+            (stub.ListSessions, auth_pb2.ListSessionsRequest()),
+            (stub.DeleteSession, auth_pb2.DeleteSessionRequest(id=other.session_id)),
+            (stub.DeleteOtherSessions, auth_pb2.DeleteOtherSessionsRequest()),
+            (stub.StepUp, auth_pb2.StepUpRequest(password=PASSWORD)),
+            (stub.UpdateMe, renamed),
+            (stub.CreateToken, access_pb2.CreateTokenRequest(token=token)),
+            (stub.Impersonate, users_pb2.ImpersonateRequest(id=(await auth.person(tenant)).id, reason="ticket 4711")),
+        ):
+            with pytest.raises(errors.Denied):
+                await method(request)
+
+
+class TestUses:
+    async def test_a_session_says_when_and_from_where_it_was_used(self, auth: Auth, tenant: Tenant) -> None:
+        principal, uses = await signed_in(auth, tenant), tokens.Uses()
+        with clock.shifted(timedelta(minutes=5)):
+            now = clock.now()
+            with call.answering(call.Call(principal, "auth.ExchangeToken", address="203.0.113.9")):
+                uses.note(principal, None)
+
+        await process_work(auth, uses).write_uses()
+
+        (listed,) = (await auth.stub(principal).ListSessions(auth_pb2.ListSessionsRequest())).sessions
+        assert listed.address == "203.0.113.9"
+        assert now.timestamp() - 1 <= listed.last_used_at.seconds <= now.timestamp() + 1
+
+    async def test_users_say_when_they_last_signed_in(self, auth: Auth, tenant: Tenant) -> None:
+        principal = await signed_in(auth, tenant)
+
+        user = await auth.stub(admin(tenant)).GetUser(users_pb2.GetUserRequest(id=principal.id))
+
+        assert abs(clock.now().timestamp() - user.last_login_at.seconds) < 60
 
 
 class TestStepUp:
