@@ -1,6 +1,7 @@
 """Passwords: what is refused, and Argon2id in a bounded pool of threads."""
 
 import asyncio
+import math
 import re
 import secrets
 import unicodedata
@@ -23,6 +24,8 @@ WAITING_MAX = 64
 # A word of the account's that is shorter than this may stand in a password by chance.
 _OWN_WORD_MIN = 4
 _OURS = "switchyard"
+# Argon2 takes no less memory.
+_WORK_MIN = 8
 # Few different characters are in every list.
 _DIFFERENT_MIN = 5
 
@@ -75,7 +78,19 @@ class Hasher:
         try:
             return self._argon2.verify(hashed, normalised(password))
         except argon2.exceptions.VerifyMismatchError:
+            self._make_up(self.lacking(hashed))
             return False
+
+    def lacking(self, hashed: str) -> int:
+        """How much less work a hash is than one that is made now, in KiB that are passed over."""
+        kept, now = argon2.extract_parameters(hashed), argon2.extract_parameters(self._nobody)
+        return max(now.memory_cost * now.time_cost - kept.memory_cost * kept.time_cost, 0)
+
+    def _make_up(self, work: int) -> None:
+        # Otherwise an account whose hash is from before the cost was raised would answer sooner than none.
+        if work >= _WORK_MIN:
+            passes = math.ceil(work / argon2.extract_parameters(self._nobody).memory_cost)
+            argon2.PasswordHasher(time_cost=passes, memory_cost=work // passes, parallelism=1).hash("")
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._waiting >= WAITING_MAX:

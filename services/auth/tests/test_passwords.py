@@ -70,6 +70,15 @@ class TestHasher:
 
         assert await hasher.matches(decomposed, hashed)
 
+    async def test_a_hash_of_a_lower_cost_is_made_up_for(self) -> None:
+        before, now = passwords.Hasher(memory_kib=64, time_cost=1), passwords.Hasher(memory_kib=128, time_cost=2)
+
+        cheap, dear = await before.hash("by the harbour"), await now.hash("by the harbour")
+
+        assert (now.lacking(cheap), now.lacking(dear), before.lacking(dear)) == (2 * 128 - 64, 0, 0)
+        assert not await now.matches("by the sea", cheap)
+        assert await now.matches("by the harbour", cheap)
+
 
 class TestFilter:
     def test_false_positives_are_as_rare_as_stated(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from switchyard.auth.v1 import auth_pb2
+from switchyard.auth.v1 import auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity
@@ -12,7 +12,8 @@ from chassis.identity import PLATFORM
 from chassis.rpc import metadata
 from chassis.testing import Databases, Tenant
 from services.auth import sessions
-from services.auth.tests.support import PASSWORD, Auth, Person, outbox, superuser
+from services.auth.tests.factor_support import statements
+from services.auth.tests.support import OPERATOR_EMAIL, PASSWORD, Auth, Person, admin, outbox, superuser
 
 
 def refreshing(token: str) -> auth_pb2.RefreshRequest:
@@ -30,6 +31,19 @@ class TestLogin:
             answers.append((refusal.value.message, refusal.value.code, refusal.value.fields, refusal.value.metadata))
 
         assert answers[0] == answers[1]
+
+    async def test_whatever_is_wrong_it_is_as_much_work(self, auth: Auth, tenant: Tenant) -> None:
+        person, left = await auth.person(tenant), await auth.person(tenant)
+        await auth.stub(admin(tenant)).DeleteUser(users_pb2.DeleteUserRequest(id=left.id))
+
+        asked = []
+        for email in (person.email, left.email, OPERATOR_EMAIL, f"{tenant.id}@nowhere.example"):
+            async with statements(auth) as these:
+                await self.fail(auth, email, times=1)
+            asked.append(these)
+
+        assert asked[0]
+        assert asked == [asked[0]] * 4
 
     async def test_an_address_that_cannot_be_stored_is_invalid(self, auth: Auth) -> None:
         with pytest.raises(errors.Invalid):
