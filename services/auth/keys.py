@@ -71,7 +71,7 @@ class Keyring:
     """The keys, as last loaded, and in whose name they sign what leaves the suite (`issuer`)."""
 
     def __init__(self, vault: Vault, issuer: str = identity.ISSUER) -> None:
-        self.issuer = issuer
+        self.issuer = issuer.rstrip("/")
         self._vault = vault
         # By algorithm, newest first.
         self._keys: Mapping[str, Sequence[Kept]] = {}

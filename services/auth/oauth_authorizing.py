@@ -20,7 +20,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import call, clock
 from chassis.identity import Principal
-from services.auth import oauth, oauth_granting, oauth_pages, oauth_redirects, oauth_scopes, oauth_store, store
+from services.auth import (
+    oauth,
+    oauth_clients,
+    oauth_granting,
+    oauth_pages,
+    oauth_redirects,
+    oauth_scopes,
+    oauth_store,
+    sessions,
+    store,
+)
 from services.auth.oauth import Provider
 from services.auth.oauth_browser import Browser
 from services.auth.oauth_granting import Person
@@ -231,8 +241,16 @@ async def _consent(session: AsyncSession, asked: Asked, wanted: Wanted, person: 
         "account": person.email,
         "wanted": oauth_scopes.worded(wanted.scopes),
         "goes_to": goes_to,
+        "lasts": _lasts(wanted),
     }
     return Page(oauth_pages.CONSENT, 200, told, goes_to)
+
+
+def _lasts(wanted: Wanted) -> str:
+    if oauth_clients.REFRESH not in wanted.client.grant_types:
+        return f"for {sessions.ACCESS_S // 60} minutes"
+    idle_s = sessions.LIFE_REMEMBERED_S if oauth_scopes.OFFLINE in wanted.scopes else sessions.LIFE_S
+    return f"until it has not been used for {idle_s // 3600} hours, and for {sessions.AGE_MAX_S // 86400} days at most"
 
 
 def _origin(asked: Asked, client: OauthClient | None) -> str:

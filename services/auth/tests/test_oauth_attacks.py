@@ -22,7 +22,7 @@ from services.auth.tests.oauth_support import (
     tokens,
     verifier,
 )
-from services.auth.tests.support import OPERATOR_EMAIL, PASSWORD, Auth, Person, outbox
+from services.auth.tests.support import OPERATOR_EMAIL, PASSWORD, Auth, Person, admin, outbox
 
 
 @pytest.fixture
@@ -370,6 +370,19 @@ class TestAccount:
         ):
             with pytest.raises(errors.Denied):
                 await attempt
+
+
+class TestOtherTenant:
+    async def test_a_client_acts_in_its_own_alone(self, auth: Auth, tenant: Tenant, client: Client) -> None:
+        person, other = await auth.person(tenant), Tenant()
+        user = users_pb2.User(email=person.email, name="Mira", role="admin", password=PASSWORD)
+        await auth.stub(admin(other)).CreateUser(users_pb2.CreateUserRequest(user=user))
+        await auth.accept(await auth.letter(person.email))
+        given = await tokens(auth, client, person)
+
+        assert (await auth.exchange(given["access_token"])).tenant_id == tenant.id
+        with pytest.raises(errors.Denied):
+            await auth.exchange(given["access_token"], other)
 
 
 class TestRefreshTheft:

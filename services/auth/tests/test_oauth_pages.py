@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pyotp
 import pytest
-from switchyard.auth.v1 import factors_pb2, factors_pb2_grpc
+from switchyard.auth.v1 import factors_pb2, factors_pb2_grpc, oauth_pb2
 
 from chassis import clock
-from chassis.testing import Databases, Tenant
+from chassis.testing import Databases, Serve, Tenant
+from services.auth.__main__ import build
+from services.auth.settings import AuthSettings
 from services.auth.tests.oauth_support import Browser, Client, Reply, forms, register, verifier
-from services.auth.tests.support import Auth, Person, outbox
+from services.auth.tests.support import CHEAP, Auth, Person, outbox
 from services.auth.tests.test_oauth import suspend
 
 
@@ -175,6 +177,17 @@ class TestPost:
 
 
 class TestConsent:
+    async def test_it_says_for_how_long(self, auth: Auth, client: Client, person: Person, tenant: Tenant) -> None:
+        brief = await register(auth, tenant, grant_types=["authorization_code"])
+        told = []
+        for asked in (asking(client), asking(client, scope="offline_access"), asking(brief)):
+            browser = Browser(auth)
+            told.append((await browser.sign_in(await browser.get(asked), person)).text)
+
+        assert "not been used for 8 hours, and for 30 days at most" in told[0]
+        assert "not been used for 24 hours" in told[1]
+        assert "This lasts for 15 minutes" in told[2]
+
     async def test_it_is_remembered(self, browser: Browser, client: Client, person: Person) -> None:
         await browser.allow(asking(client), person)
 
@@ -330,6 +343,17 @@ class TestHeaders:
 
         for cookie in (*page.cookies, *signed_in.cookies):
             assert "; Path=/; HttpOnly; SameSite=Lax" in cookie
+
+    async def test_behind_tls_no_other_host_can_set_them(self, serve: Serve, auth: Auth, client: Client) -> None:
+        settings = CHEAP | {"public_url": "https://id.example/"}
+        secure = Auth(await serve("auth", build, settings=AuthSettings, **settings))
+
+        page = await Browser(secure).get(asking(client))
+
+        assert [cookie.partition("=")[0] for cookie in page.cookies] == ["__Host-switchyard-form"]
+        assert page.cookies[0].endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
+        told = await secure.stub().GetConfiguration(oauth_pb2.GetConfigurationRequest())
+        assert (told.issuer, told.jwks_uri) == ("https://id.example", "https://id.example/.well-known/jwks.json")
 
     async def test_names_are_escaped(self, auth: Auth, browser: Browser, tenant: Tenant) -> None:
         odd = await register(auth, tenant, name='<script>alert("x")</script>')
