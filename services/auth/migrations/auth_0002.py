@@ -127,11 +127,16 @@ _FUNCTIONS = (
         ) m
     $$
     """,
+    # Several processes note the same ones, and nobody waits for that: what is being changed is noted next time.
     """
     note_session_uses(used uuid[], at timestamptz[], shown_from text[]) RETURNS void VOLATILE AS $$
-        UPDATE sessions s SET last_used_at = u.at, address = u.shown_from
-        FROM unnest(used, at, shown_from) AS u (id, at, shown_from)
-        WHERE s.id = u.id AND s.last_used_at < u.at
+        UPDATE sessions s SET last_used_at = free.at, address = free.shown_from
+        FROM (
+            SELECT f.id, u.at, u.shown_from
+            FROM sessions f JOIN unnest(used, at, shown_from) AS u (id, at, shown_from) ON u.id = f.id
+            WHERE f.last_used_at < u.at FOR UPDATE OF f SKIP LOCKED
+        ) AS free
+        WHERE s.id = free.id
     $$
     """,
     # Nobody goes on in another's name who has left themselves.

@@ -156,7 +156,8 @@ class AccessServiceServicer:
 
     def CreateToken(self, request, context):
         """Create an API token: of one site (`store`, `catalog`), or of the caller's own (`personal`), which can do no more than its
-        scopes and never more than they can. The token is in this answer only, not in a replay of it; it is kept as a hash.
+        scopes and never more than they can; a program that acts for them makes none. The token is in this answer only, not in a
+        replay of it; it is kept as a hash.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,8 @@ class AccessServiceStub:
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.CreateTokenRequest, _access_pb2.ApiToken]
     """Create an API token: of one site (`store`, `catalog`), or of the caller's own (`personal`), which can do no more than its
-    scopes and never more than they can. The token is in this answer only, not in a replay of it; it is kept as a hash.
+    scopes and never more than they can; a program that acts for them makes none. The token is in this answer only, not in a
+    replay of it; it is kept as a hash.
     """
     DeleteToken: _grpc.UnaryUnaryMultiCallable[_access_pb2.DeleteTokenRequest, _empty_pb2.Empty]
     """Revoke an API token. It stops working everywhere within one second."""
@@ -100,7 +101,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """List the API tokens of the tenant. The tokens themselves are never shown again."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_access_pb2.CreateTokenRequest, _access_pb2.ApiToken]  # type: ignore[assignment]
     """Create an API token: of one site (`store`, `catalog`), or of the caller's own (`personal`), which can do no more than its
-    scopes and never more than they can. The token is in this answer only, not in a replay of it; it is kept as a hash.
+    scopes and never more than they can; a program that acts for them makes none. The token is in this answer only, not in a
+    replay of it; it is kept as a hash.
     """
     DeleteToken: _aio.UnaryUnaryMultiCallable[_access_pb2.DeleteTokenRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Revoke an API token. It stops working everywhere within one second."""
@@ -189,7 +191,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_pb2.ApiToken, _abc.Awaitable[_access_pb2.ApiToken]]:
         """Create an API token: of one site (`store`, `catalog`), or of the caller's own (`personal`), which can do no more than its
-        scopes and never more than they can. The token is in this answer only, not in a replay of it; it is kept as a hash.
+        scopes and never more than they can; a program that acts for them makes none. The token is in this answer only, not in a
+        replay of it; it is kept as a hash.
         """
 
     @_abc_1.abstractmethod

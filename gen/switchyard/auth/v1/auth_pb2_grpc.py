@@ -160,14 +160,15 @@ class AuthServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """List the live sessions of the caller, the latest used first.
+        """List the live sessions of the caller, the latest used first. Sessions are the person's own affair: programs that act for
+        them, and whoever acts in their name, are refused here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """End one of the caller's sessions. It stops everywhere within one second.
+        """End one of the caller's sessions, and those that came of it. They stop everywhere within one second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +183,8 @@ class AuthServiceServicer:
 
     def StepUp(self, request, context):
         """Show a factor again, for the sensitive calls that ask for a fresh one (401 `STEP_UP_REQUIRED`). An account with TOTP or
-        a passkey needs one of these; the password alone is enough for the others only.
+        a passkey needs one of these; the password alone is enough for the others only. Programs that act for
+        the person, and whoever acts in their name, are refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,14 +55,17 @@ class AuthServiceStub:
     lifts it: all sites of the caller.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]
-    """List the live sessions of the caller, the latest used first."""
+    """List the live sessions of the caller, the latest used first. Sessions are the person's own affair: programs that act for
+    them, and whoever acts in their name, are refused here.
+    """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteSessionRequest, _empty_pb2.Empty]
-    """End one of the caller's sessions. It stops everywhere within one second."""
+    """End one of the caller's sessions, and those that came of it. They stop everywhere within one second."""
     DeleteOtherSessions: _grpc.UnaryUnaryMultiCallable[_auth_pb2.DeleteOtherSessionsRequest, _empty_pb2.Empty]
     """End all of the caller's sessions but the one that asks."""
     StepUp: _grpc.UnaryUnaryMultiCallable[_auth_pb2.StepUpRequest, _auth_pb2.StepUpResponse]
     """Show a factor again, for the sensitive calls that ask for a fresh one (401 `STEP_UP_REQUIRED`). An account with TOTP or
-    a passkey needs one of these; the password alone is enough for the others only.
+    a passkey needs one of these; the password alone is enough for the others only. Programs that act for
+    the person, and whoever acts in their name, are refused.
     """
     GetJwks: _grpc.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.Jwks]
     """The public keys that verify access tokens and passes, as a JSON Web Key Set (RFC 7517)."""
@@ -98,14 +101,17 @@ class AuthServiceAsyncStub(AuthServiceStub):
     lifts it: all sites of the caller.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.ListSessionsRequest, _auth_pb2.ListSessionsResponse]  # type: ignore[assignment]
-    """List the live sessions of the caller, the latest used first."""
+    """List the live sessions of the caller, the latest used first. Sessions are the person's own affair: programs that act for
+    them, and whoever acts in their name, are refused here.
+    """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteSessionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """End one of the caller's sessions. It stops everywhere within one second."""
+    """End one of the caller's sessions, and those that came of it. They stop everywhere within one second."""
     DeleteOtherSessions: _aio.UnaryUnaryMultiCallable[_auth_pb2.DeleteOtherSessionsRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """End all of the caller's sessions but the one that asks."""
     StepUp: _aio.UnaryUnaryMultiCallable[_auth_pb2.StepUpRequest, _auth_pb2.StepUpResponse]  # type: ignore[assignment]
     """Show a factor again, for the sensitive calls that ask for a fresh one (401 `STEP_UP_REQUIRED`). An account with TOTP or
-    a passkey needs one of these; the password alone is enough for the others only.
+    a passkey needs one of these; the password alone is enough for the others only. Programs that act for
+    the person, and whoever acts in their name, are refused.
     """
     GetJwks: _aio.UnaryUnaryMultiCallable[_auth_pb2.GetJwksRequest, _auth_pb2.Jwks]  # type: ignore[assignment]
     """The public keys that verify access tokens and passes, as a JSON Web Key Set (RFC 7517)."""
@@ -186,7 +192,9 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.ListSessionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.ListSessionsResponse, _abc.Awaitable[_auth_pb2.ListSessionsResponse]]:
-        """List the live sessions of the caller, the latest used first."""
+        """List the live sessions of the caller, the latest used first. Sessions are the person's own affair: programs that act for
+        them, and whoever acts in their name, are refused here.
+        """
 
     @_abc_1.abstractmethod
     def DeleteSession(
@@ -194,7 +202,7 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _auth_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """End one of the caller's sessions. It stops everywhere within one second."""
+        """End one of the caller's sessions, and those that came of it. They stop everywhere within one second."""
 
     @_abc_1.abstractmethod
     def DeleteOtherSessions(
@@ -211,7 +219,8 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.StepUpResponse, _abc.Awaitable[_auth_pb2.StepUpResponse]]:
         """Show a factor again, for the sensitive calls that ask for a fresh one (401 `STEP_UP_REQUIRED`). An account with TOTP or
-        a passkey needs one of these; the password alone is enough for the others only.
+        a passkey needs one of these; the password alone is enough for the others only. Programs that act for
+        the person, and whoever acts in their name, are refused.
         """
 
     @_abc_1.abstractmethod

@@ -203,7 +203,8 @@ class UsersServiceServicer:
 
     def Impersonate(self, request, context):
         """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
-        names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
+        names. Nobody can act for somebody who may do more than themselves, nor do more so than in their own name; it ends with
+        the session that it was begun from. Sensitive calls, and what is about the person's sign-ins, stay the person's own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

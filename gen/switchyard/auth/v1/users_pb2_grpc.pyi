@@ -74,7 +74,8 @@ class UsersServiceStub:
     """
     Impersonate: _grpc.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]
     """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
-    names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
+    names. Nobody can act for somebody who may do more than themselves, nor do more so than in their own name; it ends with
+    the session that it was begun from. Sensitive calls, and what is about the person's sign-ins, stay the person's own.
     """
 
 @_typing.type_check_only
@@ -122,7 +123,8 @@ class UsersServiceAsyncStub(UsersServiceStub):
     """
     Impersonate: _aio.UnaryUnaryMultiCallable[_users_pb2.ImpersonateRequest, _users_pb2.Impersonation]  # type: ignore[assignment]
     """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
-    names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
+    names. Nobody can act for somebody who may do more than themselves, nor do more so than in their own name; it ends with
+    the session that it was begun from. Sensitive calls, and what is about the person's sign-ins, stay the person's own.
     """
 
 class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -245,7 +247,8 @@ class UsersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.Impersonation, _abc.Awaitable[_users_pb2.Impersonation]]:
         """Act in a user's name for at most 15 minutes, for a reason that stands in the trail, as does every call made so under both
-        names. Nobody can act for somebody who may do more than themselves, and sensitive calls stay the person's own.
+        names. Nobody can act for somebody who may do more than themselves, nor do more so than in their own name; it ends with
+        the session that it was begun from. Sensitive calls, and what is about the person's sign-ins, stay the person's own.
         """
 
 def add_UsersServiceServicer_to_server(servicer: UsersServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
