@@ -128,6 +128,13 @@ async def remember_consent(session: AsyncSession, values: dict[str, Any]) -> Non
     await session.execute(statement)
 
 
+async def withdraw_consent(session: AsyncSession, tenant_id: UUID, client_id: UUID) -> None:
+    """Forget what the person whom the transaction names has allowed a client."""
+    await session.execute(
+        sa.text("SELECT withdraw_consent(:tenant, :client)"), {"tenant": tenant_id, "client": client_id}
+    )
+
+
 async def tenant_name(session: AsyncSession, tenant_id: UUID) -> str:
     """What the transaction's tenant is called, as far as auth has been told."""
     statement = sa.text("SELECT name FROM tenant_standing WHERE tenant_id = :id")

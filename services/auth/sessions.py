@@ -20,7 +20,7 @@ from switchyard.auth.v1 import auth_pb2, events_pb2
 
 from chassis import audit, call, clock, errors, events
 from chassis.identity import Principal
-from services.auth import access_tokens, store
+from services.auth import access_tokens, oauth_store, store
 from services.auth.access_tokens import AccessToken
 from services.auth.models import Account, RefreshToken, Session
 from services.auth.store import Access, Found
@@ -219,11 +219,17 @@ def own() -> "sa.Select[Session]":
 
 
 async def end_own(session: AsyncSession, session_id: UUID) -> None:
-    """End one of the caller's sessions; again is harmless. Raises `NotFound` for any other."""
+    """End one of the caller's sessions; again is harmless. Raises `NotFound` for any other.
+
+    Whoever ends that of a program takes back what they have allowed it: it has to ask again.
+    """
     user_id = UUID(call.current().principal.id)
     await require_person(session)
-    if await store.lock_session(session, session_id) is None:
+    row = await store.lock_session(session, session_id)
+    if row is None:
         raise errors.NotFound
+    if row.client_id is not None and row.tenant_id is not None:
+        await oauth_store.withdraw_consent(session, row.tenant_id, row.client_id)
     audit.about(session, f"sessions/{session_id}")
     await end(session, user_id, reason="ended", only=session_id)
 

@@ -139,6 +139,13 @@ _FUNCTIONS = (
         RETURNING s.id, s.user_id
     $$
     """,
+    # What the person whom the transaction names has allowed a client, whatever tenant they act in now.
+    """
+    withdraw_consent(tenant uuid, client uuid) RETURNS void VOLATILE AS $$
+        DELETE FROM oauth_consents c WHERE c.tenant_id = tenant AND c.client_id = client
+            AND c.user_id = nullif(current_setting('app.user_id', true), '')::uuid
+    $$
+    """,
     """
     forget_oauth_codes(before timestamptz) RETURNS void VOLATILE AS $$
         DELETE FROM oauth_codes c WHERE c.expires_at < before

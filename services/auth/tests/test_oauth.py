@@ -407,6 +407,21 @@ class TestTokenExchange:
         with pytest.raises(errors.Unauthenticated):
             await auth.exchange(given["access_token"])
 
+    async def test_of_many_that_come_while_it_ends_none_is_left(
+        self, auth: Auth, tenant: Tenant, client: Client, person: Person
+    ) -> None:
+        first = await tokens(auth, client, person, scope="orders.read")
+        backend = await self.backend(auth, tenant)
+
+        exchanging = [self.exchange(auth, backend, first["access_token"]) for _ in range(12)]
+        ending = call(auth, "POST", "/oauth/revoke", {"token": first["refresh_token"]}, client.basic)
+        replies = await asyncio.gather(*exchanging[:6], ending, *exchanging[6:])
+
+        for reply in replies:
+            if "access_token" in reply.json:
+                with pytest.raises(errors.Unauthenticated):
+                    await auth.exchange(reply.json["access_token"])
+
     async def test_it_ends_with_its_client(self, auth: Auth, tenant: Tenant, client: Client, person: Person) -> None:
         first = await tokens(auth, client, person, scope="orders.read")
         backend = await self.backend(auth, tenant)

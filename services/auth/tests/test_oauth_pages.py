@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pyotp
 import pytest
-from switchyard.auth.v1 import factors_pb2, factors_pb2_grpc, oauth_pb2
+from switchyard.auth.v1 import auth_pb2, factors_pb2, factors_pb2_grpc, oauth_pb2
 
-from chassis import clock
+from chassis import clock, errors
 from chassis.testing import Databases, Serve, Tenant
 from services.auth.__main__ import build
 from services.auth.settings import AuthSettings
-from services.auth.tests.oauth_support import Browser, Client, Reply, forms, register, verifier
+from services.auth.tests.oauth_support import Browser, Client, Reply, forms, register, tokens, verifier
 from services.auth.tests.support import CHEAP, Auth, Person, outbox
 from services.auth.tests.test_oauth import suspend
 
@@ -199,6 +199,21 @@ class TestConsent:
         await browser.allow(asking(client), person)
 
         assert is_consent(await browser.get(asking(client, scope="openid orders.create")))
+
+    async def test_it_is_taken_back_with_the_session(
+        self, auth: Auth, browser: Browser, client: Client, person: Person
+    ) -> None:
+        given = await tokens(auth, client, person)
+        await browser.sign_in(await browser.get(asking(client)), person)
+        own = auth.stub(await auth.exchange((await auth.sign_in(person)).access_token))
+        listed = (await own.ListSessions(auth_pb2.ListSessionsRequest())).sessions
+
+        (theirs,) = (one for one in listed if one.client_id == client.id)
+        await own.DeleteSession(auth_pb2.DeleteSessionRequest(id=theirs.id))
+
+        with pytest.raises(errors.Unauthenticated):
+            await auth.exchange(given["access_token"])
+        assert is_consent(await browser.get(asking(client)))
 
     async def test_a_trusted_client_does_not_ask(
         self, auth: Auth, browser: Browser, tenant: Tenant, person: Person
