@@ -1,5 +1,6 @@
 """What somebody sees of their own sessions, ends, and chooses; and a factor shown again."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -150,6 +151,19 @@ class TestUses:
         (listed,) = (await auth.stub(principal).ListSessions(auth_pb2.ListSessionsRequest())).sessions
         assert listed.address == "203.0.113.9"
         assert now.timestamp() - 1 <= listed.last_used_at.seconds <= now.timestamp() + 1
+
+    async def test_processes_that_note_the_same_ones_do_not_block_each_other(self, auth: Auth, tenant: Tenant) -> None:
+        principals = [await signed_in(auth, tenant) for _ in range(6)]
+        noted = [tokens.Uses() for _ in range(12)]
+        for turn, uses in enumerate(noted):
+            with call.answering(call.Call(principals[0], "auth.ExchangeToken", address="203.0.113.9")):
+                for principal in principals if turn % 2 else reversed(principals):
+                    uses.note(principal, None)
+
+        await asyncio.gather(*(process_work(auth, uses).write_uses() for uses in noted))
+
+        listed = [(await auth.stub(each).ListSessions(auth_pb2.ListSessionsRequest())).sessions for each in principals]
+        assert {one.address for (one,) in listed} == {"203.0.113.9"}
 
     async def test_users_say_when_they_last_signed_in(self, auth: Auth, tenant: Tenant) -> None:
         principal = await signed_in(auth, tenant)
