@@ -14,6 +14,7 @@ from chassis.rpc.server import prepared, transactional
 from services.auth import explain, roles, tokens
 from services.auth.models import ApiToken
 from services.auth.permissions import Catalogue, Permission, Permissions
+from services.auth.sites import Sites
 
 
 class AccessRpc:
@@ -21,9 +22,10 @@ class AccessRpc:
 
     service: ClassVar[ServiceDescriptor] = access_pb2.DESCRIPTOR.services_by_name["AccessService"]
 
-    def __init__(self, *, catalogue: Catalogue, pager: paging.Pager) -> None:
+    def __init__(self, *, catalogue: Catalogue, pager: paging.Pager, sites: Sites) -> None:
         self._catalogue = catalogue
         self._pager = pager
+        self._sites = sites
 
     @transactional
     async def ListRoles(
@@ -87,8 +89,15 @@ class AccessRpc:
         rows, next_cursor = page.cut((await session.scalars(page.apply(tokens.matching(request)))).all())
         return access_pb2.ListTokensResponse(tokens=[tokens.to_message(row) for row in rows], next_cursor=next_cursor)
 
+    async def _before_token(self, request: access_pb2.CreateTokenRequest) -> None:
+        if request.token.site_id:
+            await self._sites.require_one(request.token.site_id)
+
     @transactional
-    async def CreateToken(self, request: access_pb2.CreateTokenRequest, session: AsyncSession) -> access_pb2.ApiToken:
+    @prepared(_before_token)
+    async def CreateToken(
+        self, request: access_pb2.CreateTokenRequest, session: AsyncSession, _there: None
+    ) -> access_pb2.ApiToken:
         return await tokens.create(session, request.token)
 
     @transactional

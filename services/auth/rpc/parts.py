@@ -48,6 +48,6 @@ class Parts:
         )
         yield FactorsRpc(door)
         yield UsersRpc(database, hasher=self.hasher, keyring=keyring, letters=self.letters, pager=pager, sites=sites)
-        yield AccessRpc(catalogue=self.catalogue, pager=pager)
+        yield AccessRpc(catalogue=self.catalogue, pager=pager, sites=sites)
         yield OauthRpc(database, keyring=keyring, door=door, pager=pager, sites=sites)
         yield KeysRpc(vault=self.vault, keyring=keyring)

@@ -14,7 +14,7 @@ from chassis import clock, errors
 from chassis.testing import Databases, Tenant
 from services.auth import keys, passwords, roles, tokens, work
 from services.auth.settings import AuthSettings
-from services.auth.tests.support import CHEAP, Auth, admin, outbox, superuser, vault
+from services.auth.tests.support import CHEAP, NOWHERE, Auth, admin, outbox, superuser, vault
 
 
 async def create(auth: Auth, tenant: Tenant, **more: Any) -> access_pb2.ApiToken:
@@ -92,6 +92,11 @@ class TestCreateToken:
 
         with pytest.raises(errors.NotFound):
             await stub.CreateToken(access_pb2.CreateTokenRequest(token=token))
+
+    async def test_a_site_that_the_tenant_does_not_have_is_not_found(self, auth: Auth, tenant: Tenant) -> None:
+        for kind in (access_pb2.TOKEN_KIND_CATALOG, access_pb2.TOKEN_KIND_PERSONAL):
+            with pytest.raises(errors.NotFound):
+                await create(auth, tenant, kind=kind, site_id=NOWHERE)
 
 
 class TestExchange:
