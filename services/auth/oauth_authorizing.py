@@ -60,6 +60,8 @@ ALLOW = "allow"
 DENY = "deny"
 # A year; longer than a session lives.
 _AGE_MAX_S = 366 * 24 * 3600
+# It is kept with the code; clients make some dozens of characters.
+_NONCE_LEN_MAX = 1024
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ def _wanted(grant: object, asked: Asked) -> Wanted:
     prompts = frozenset(asked.get("prompt").split())
     if prompts - _PROMPTS or ("none" in prompts and len(prompts) > 1):
         message = "The prompt is not valid"
+        raise InvalidRequestError(message)
+    if len(asked.get("nonce")) > _NONCE_LEN_MAX:
+        message = "The nonce is too long"
         raise InvalidRequestError(message)
     age = asked.get("max_age")
     if age and not (age.isascii() and age.isdigit() and int(age[:10]) <= _AGE_MAX_S):

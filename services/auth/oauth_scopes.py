@@ -1,5 +1,6 @@
 """Scopes that a client asks for: a few about who somebody is, and permissions or patterns of them."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 
@@ -14,6 +15,10 @@ IDENTITY = (OPENID, PROFILE, EMAIL, OFFLINE)
 # OpenID Connect defines them and clients ask for them by habit; there is nothing behind them here.
 _NOTHING_BEHIND = frozenset({"address", "phone"})
 _PLATFORM = "platform."
+# As the contract has them.
+_PERMISSION = re.compile(r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?|\*\.[a-z_]+", re.ASCII)
+# No more can be registered, so no more are asked for in good faith.
+_ASKED_MAX = 100
 
 _WORDS = {
     OPENID: "Know that it is you",
@@ -38,14 +43,14 @@ def covered(wanted: str, held: Collection[str]) -> bool:
     """Whether a scope, or a wider one, is among those held. Who somebody is must be asked for by its name."""
     if wanted in held:
         return True
-    if wanted in IDENTITY or "." not in wanted or is_of_platform(wanted):
+    if wanted in IDENTITY or not _PERMISSION.fullmatch(wanted) or "." not in wanted or is_of_platform(wanted):
         return False
     return Principal("scope", "", None, permissions=frozenset(held)).may(wanted)
 
 
-def all_covered(wanted: Iterable[str], held: Collection[str]) -> bool:
+def all_covered(wanted: Collection[str], held: Collection[str]) -> bool:
     """Whether all of these are."""
-    return all(covered(one, held) for one in wanted)
+    return len(wanted) <= _ASKED_MAX and all(covered(one, held) for one in wanted)
 
 
 def permissions(scopes: Iterable[str]) -> list[str]:

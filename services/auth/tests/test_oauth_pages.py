@@ -318,6 +318,10 @@ class TestErrors:
             ({"request": "e30.e30."}, "request_not_supported"),
             ({"request_uri": "https://evil.example/r"}, "request_uri_not_supported"),
             ({"response_mode": "fragment"}, "invalid_request"),
+            ({"scope": "orders.<b>"}, "invalid_scope"),
+            ({"scope": "orders.\u202e"}, "invalid_scope"),
+            ({"scope": " ".join(f"orders.{'a' * number}" for number in range(1, 102))}, "invalid_scope"),
+            ({"nonce": "n" * 1025}, "invalid_request"),
             ({"prompt": "dance"}, "invalid_request"),
         ],
     )
