@@ -91,8 +91,12 @@ class TestKeys:
         assert "switchyard up" in shown.stderr
 
     def test_a_suite_that_does_not_answer_is_told(self, tmp_path: Path) -> None:
-        elsewhere = {"SWITCHYARD_URL": "http://127.0.0.1:1", "SWITCHYARD_OPERATOR_TOKEN": "ey"}
-        shown = switchyard(tmp_path, "keys", "rotate", "--signing", **elsewhere)
+        shown = switchyard(
+            tmp_path,
+            *("keys", "rotate", "--signing"),
+            SWITCHYARD_URL="http://127.0.0.1:1",
+            SWITCHYARD_OPERATOR_TOKEN="ey",
+        )
 
         assert shown.returncode == 1
         assert "refused" in shown.stderr

@@ -139,9 +139,10 @@ class TestImpersonation:
         token = answer.json()["data"]["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
 
-        renamed = await person.client.patch("/api/v1/users/me", json={"name": "Rune H."}, headers=headers)
+        lock = {"lock_name": f"shelf-{uuid7()}", "timeout": 30}
+        locked = await person.client.post("/api/v1/locks/acquire", json=lock, headers=headers)
 
-        request_id = renamed.headers["x-request-id"]
+        request_id = locked.headers["x-request-id"]
         sensitive = await person.client.post("/api/v1/auth/mfa/totp", headers=headers)
 
         async def trail() -> Any:
@@ -149,7 +150,7 @@ class TestImpersonation:
             return next(iter(found.json()["data"]), None)
 
         entry = await eventually(trail)
-        assert renamed.status_code == 200, renamed.text
+        assert locked.is_success, locked.text
         assert (entry["actor"], entry["subject"]) == (f"user:{me['id']}", f"user:{person.id}")
         assert (sensitive.status_code, sensitive.json()["code"]) == (403, "IMPERSONATION_FORBIDDEN")
 

@@ -73,7 +73,7 @@ class Authenticator:
     def create(self, options: dict[str, Any]) -> dict[str, Any]:
         """A registration, as the browser tells it."""
         self.user_handle = base64url_to_bytes(options["user"]["id"])
-        public = ES256.from_cryptography_key(self.key.public_key())
+        public = ES256.from_cryptography_key(self.key.public_key())  # type: ignore[no-untyped-call]
         made = AttestedCredentialData.create(b"\0" * 16, self.id, public)
         data = self._data(self.flags | AT, made)
         told = self._client_data("webauthn.create", options)
@@ -102,7 +102,10 @@ class Authenticator:
     def _data(self, flags: int, made: AttestedCredentialData | bytes = b"") -> AuthenticatorData:
         digest = hashes.Hash(hashes.SHA256())
         digest.update(self.rp_id.encode())
-        return AuthenticatorData.create(digest.finalize(), flags, self.counter, made)
+        data: AuthenticatorData = AuthenticatorData.create(
+            digest.finalize(), AuthenticatorData.FLAG(flags), self.counter, made
+        )
+        return data
 
     def _client_data(self, kind: str, options: dict[str, Any]) -> bytes:
         return bytes(CollectedClientData.create(kind, options["challenge"], self.origin))

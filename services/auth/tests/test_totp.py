@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pyotp
 import pytest
@@ -277,7 +278,7 @@ class TestGuard:
 
     async def used(self, auth: Auth, person: Person, *, step: int = 0, code: str = "") -> bool:
         async with auth.running.service.database.transaction(identity.service_principal("auth", None)) as session:
-            user_id = totp.UUID(person.id)
+            user_id = UUID(person.id)
             await store.act_as(session, user_id)
             if code:
                 digest = totp._digest(code)
