@@ -1,9 +1,11 @@
 """What ends somebody's access ends it everywhere, at every gateway, for calls and open sockets.
 
-It is promised within one second, which `bench/RESULTS.md` shows; here a busy machine is given more.
+It is promised within one second, which `bench/RESULTS.md` shows (`--junitxml` says how long each took); here a busy
+machine is given more.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +21,7 @@ from tests.e2e.conftest import System, created
 ME = "/api/v1/auth/me"
 PASSWORD = "tall ships in the harbour"
 WITHIN_S = 10.0
+Note = Callable[[str, object], None]
 
 
 @dataclass
@@ -91,45 +94,50 @@ async def _until(url: str, person: Person, wanted: Callable[[httpx.Response], bo
             await asyncio.sleep(0.01)
 
 
-async def _ends(gateways: list[str], person: Person, revoke: Callable[[], Awaitable[Any]], status: int) -> list[Any]:
+async def _ends(
+    gateways: list[str], person: Person, revoke: Callable[[], Awaitable[Any]], status: int, note: Note
+) -> list[Any]:
     """Revoke, and see calls and sockets end at every gateway in time; the codes of the sockets."""
     for url in gateways:
         await _until(url, person, lambda answer: answer.status_code == 200)
     sockets = [await _watch(url, person) for url in gateways]
     await revoke()
+    revoked = time.monotonic()
     async with asyncio.timeout(WITHIN_S):
         await asyncio.gather(*(_until(url, person, lambda answer: answer.status_code == status) for url in gateways))
-        return list(await asyncio.gather(*sockets))
+        codes = list(await asyncio.gather(*sockets))
+    note("ended_s", round(time.monotonic() - revoked, 3))
+    return codes
 
 
 class TestEnd:
-    async def test_of_a_session(self, gateways: list[str], company: Company) -> None:
+    async def test_of_a_session(self, gateways: list[str], company: Company, record_property: Note) -> None:
         person = await company.person()
 
         async def revoke() -> None:
             async with httpx.AsyncClient(base_url=gateways[0], headers=person.headers()) as client:
                 assert (await client.post("/api/v1/auth/logout")).status_code == 204
 
-        assert await _ends(gateways, person, revoke, 401) == [4401, 4401]
+        assert await _ends(gateways, person, revoke, 401, record_property) == [4401, 4401]
 
-    async def test_of_a_disabled_user(self, gateways: list[str], company: Company) -> None:
+    async def test_of_a_disabled_user(self, gateways: list[str], company: Company, record_property: Note) -> None:
         person = await company.person()
 
         async def revoke() -> None:
             answer = await company.admin.patch(f"/api/v1/users/{person.id}", json={"status": "disabled"})
             assert answer.status_code == 200, answer.text
 
-        assert await _ends(gateways, person, revoke, 401) == [4401, 4401]
+        assert await _ends(gateways, person, revoke, 401, record_property) == [4401, 4401]
 
-    async def test_of_a_removed_member(self, gateways: list[str], company: Company) -> None:
+    async def test_of_a_removed_member(self, gateways: list[str], company: Company, record_property: Note) -> None:
         person = await company.person()
 
         async def revoke() -> None:
             assert (await company.admin.delete(f"/api/v1/users/{person.id}")).status_code == 204
 
-        assert await _ends(gateways, person, revoke, 401) == [4401, 4401]
+        assert await _ends(gateways, person, revoke, 401, record_property) == [4401, 4401]
 
-    async def test_of_an_api_token(self, gateways: list[str], company: Company) -> None:
+    async def test_of_an_api_token(self, gateways: list[str], company: Company, record_property: Note) -> None:
         site = await created(company.admin, "/api/v1/sites", {"name": f"Quay {uuid7()}"})
         body = {"name": "Kiosk", "kind": "catalog", "site_id": site["id"]}
         token = await created(company.admin, "/api/v1/tokens", body)
@@ -138,9 +146,11 @@ class TestEnd:
         async def revoke() -> None:
             assert (await company.admin.delete(f"/api/v1/tokens/{token['id']}")).status_code == 204
 
-        assert await _ends(gateways, kiosk, revoke, 401) == [4401, 4401]
+        assert await _ends(gateways, kiosk, revoke, 401, record_property) == [4401, 4401]
 
-    async def test_of_a_suspended_tenant_and_back(self, gateways: list[str], company: Company) -> None:
+    async def test_of_a_suspended_tenant_and_back(
+        self, gateways: list[str], company: Company, record_property: Note
+    ) -> None:
         person = await company.person()
         tenant = f"/api/v1/tenants/{company.id}"
 
@@ -148,7 +158,7 @@ class TestEnd:
             answer = await company.operator.post(f"{tenant}/suspend", json={"reason": "unpaid since spring"})
             assert answer.status_code == 200, answer.text
 
-        assert await _ends(gateways, person, revoke, 403) == [4403, 4403]
+        assert await _ends(gateways, person, revoke, 403, record_property) == [4403, 4403]
         async with httpx.AsyncClient(base_url=gateways[1], headers=person.headers()) as client:
             answers = [await client.get(path) for path in (ME, "/api/v1/orders", "/api/v1/inventory/items")]
             assert {(one.status_code, one.json()["code"]) for one in answers} == {(403, "TENANT_SUSPENDED")}
@@ -186,7 +196,9 @@ class TestLess:
 
 
 class TestStolenRefreshToken:
-    async def test_its_late_use_ends_the_session_everywhere(self, gateways: list[str], company: Company) -> None:
+    async def test_its_late_use_ends_the_session_everywhere(
+        self, gateways: list[str], company: Company, record_property: Note
+    ) -> None:
         person = await company.person()
         async with httpx.AsyncClient(base_url=gateways[0], timeout=30) as client:
             me = (await client.get(ME, headers=person.headers())).json()["data"]
@@ -202,7 +214,7 @@ class TestStolenRefreshToken:
                     await database.execute("UPDATE refresh_tokens SET spent_at = spent_at - interval '11 s'")
                 assert (await client.post("/api/v1/auth/refresh", json=stolen)).status_code == 401
 
-            assert await _ends(gateways, thief, revoke, 401) == [4401, 4401]
+            assert await _ends(gateways, thief, revoke, 401, record_property) == [4401, 4401]
 
 
 class TestSessions:
