@@ -268,6 +268,8 @@ class App:
         if operation.changes:
             tenant = "" if shown is None else str(shown.principal.tenant)
             self._answers.drop(tenant, operation.service)
+            if shown is not None and operation.service == AUTH:
+                self._passes.outdate(shown)
         return message
 
     async def _send(self, operation: Operation, asked: Any, told: Any, request: Request) -> Any:
@@ -315,6 +317,8 @@ def _later(found: Problem) -> Problem:
     return Problem("UNAVAILABLE") if found.code == REVOKED else found
 
 
+# The service whose changes may change what passes say.
+AUTH: Final = "auth"
 # What a service says of a pass that a new one may put right.
 _STALE: Final = frozenset({"STEP_UP_REQUIRED", REVOKED})
 _WITHOUT_LENGTH: Final = frozenset({204, 304})

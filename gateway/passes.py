@@ -6,7 +6,7 @@ What auth revokes is dropped at once when its event arrives, and ends by itself 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple, Protocol
@@ -206,18 +206,26 @@ class Passes:
 
     def revoke(self, revoked: Revocation) -> None:
         """Drop passes, those included that are being asked for at this moment."""
+        self._void(revoked.marks)
+        if revoked.lifts:
+            self._refused.clear()
+        for listener in self._listeners:
+            listener(revoked)
+
+    def outdate(self, shown: Pass) -> None:
+        """Ask anew for whoever has just changed something at auth, such as where they act, before its event comes."""
+        if shown.principal.session_id:
+            self._void({f"session {shown.principal.session_id}"})
+
+    def _void(self, marks: Collection[str]) -> None:
         now = _now()
-        for mark in revoked.marks:
+        for mark in marks:
             self._revoked[mark] = now
             self._revoked.move_to_end(mark)
             for key in tuple(self._by_mark.get(mark, ())):
                 self._drop(key)
         while self._revoked and next(iter(self._revoked.values())) < now - REVOKED_S:
             self._revoked.popitem(last=False)
-        if revoked.lifts:
-            self._refused.clear()
-        for listener in self._listeners:
-            listener(revoked)
 
     def _begin(self, key: bytes, asked: Asked) -> "asyncio.Task[Pass]":
         task = self._exchanges[key] = asyncio.create_task(self._exchange(key, asked))

@@ -121,6 +121,38 @@ class TestRenew:
         assert len(house.auth.exchanges) == 3
 
 
+class TestOutdate:
+    async def test_who_changed_something_at_auth_is_asked_for_anew(self, house: Any) -> None:
+        asked = _asked(house)
+        old = await house.gateway.passes.get(asked)
+
+        house.gateway.passes.outdate(old)
+
+        assert house.gateway.passes.find(asked) is None
+
+    async def test_others_are_left_alone(self, house: Any) -> None:
+        asked, other = _asked(house), _asked(house)
+        kept = await house.gateway.passes.get(other)
+
+        house.gateway.passes.outdate(await house.gateway.passes.get(asked))
+
+        assert house.gateway.passes.find(other) is kept
+
+    async def test_an_exchange_under_way_is_not_enough(self, house: Any) -> None:
+        house.auth.lifetime_s = 10
+        asked = _asked(house)
+        old = await house.gateway.passes.get(asked)
+        house.auth.gate.clear()
+        house.gateway.passes.find(asked)
+        await _until(lambda: len(house.auth.exchanges) == 2)
+
+        house.gateway.passes.outdate(old)
+        house.auth.gate.set()
+
+        assert await house.gateway.passes.get(asked)
+        assert len(house.auth.exchanges) == 3
+
+
 class TestRevocation:
     async def test_an_ended_session_stops_at_once(self, house: Any) -> None:
         principal = house.tenant.user(permissions={"kettles.read"})
