@@ -200,12 +200,12 @@ async def keep_alive(session: AsyncSession) -> int:
     return int((ends - now).total_seconds())
 
 
-async def require_person(session: AsyncSession) -> None:
+async def require_person(session: AsyncSession, *, also_in_their_name: bool = False) -> None:
     """Name the caller, and raise `Denied` unless the person calls, and no program or other person for them."""
     principal = call.current().principal
     await store.act_as(session, UUID(principal.id))
     row = await session.get(Session, UUID(principal.session_id)) if principal.session_id else None
-    if row is None or row.client_id is not None or row.actor:
+    if row is None or row.client_id is not None or (row.actor and not also_in_their_name):
         message = "this is for the person alone, in a session of their own"
         raise errors.Denied(message)
 

@@ -133,7 +133,7 @@ async def update(
 async def rename_me(session: AsyncSession, name: str) -> users_pb2.User:
     """Change the name by which the tenant knows the caller, which nobody has to allow."""
     user_id = UUID(call.current().principal.id)
-    await sessions.require_person(session)
+    await sessions.require_person(session, also_in_their_name=True)
     row = await access_store.lock_member(session, user_id)
     if row is None:
         # An operator is in no tenant.
