@@ -210,6 +210,13 @@ async def require_person(session: AsyncSession, *, also_in_their_name: bool = Fa
         raise errors.Denied(message)
 
 
+async def scopes(session: AsyncSession) -> Sequence[str] | None:
+    """What limits the session of the caller, whom the transaction has named; `None`: nothing does."""
+    principal = call.current().principal
+    row = await session.get(Session, UUID(principal.session_id)) if principal.session_id else None
+    return row.scopes if row is not None else None
+
+
 def own() -> "sa.Select[Session]":
     """The caller's live sessions, in a transaction that has named them."""
     user_id = UUID(call.current().principal.id)

@@ -15,7 +15,7 @@ from switchyard.auth.v1 import auth_pb2, events_pb2, users_pb2
 
 from chassis import audit, call, clock, db, errors, events
 from chassis.identity import Principal
-from services.auth import access_store, passwords, power, roles, sessions, sites, store
+from services.auth import access_store, oauth_scopes, passwords, power, roles, sessions, sites, store
 from services.auth.models import Account, Membership
 from services.auth.power import Given
 from services.auth.store import Found
@@ -32,7 +32,10 @@ def normalised(email: str) -> str:
 
 
 async def me(session: AsyncSession) -> auth_pb2.Account | None:
-    """The caller's account, under the name that the tenant knows; none for kiosks and POS systems."""
+    """The caller's account, under the name that the tenant knows; none for kiosks and POS systems.
+
+    A program that acts for them is told as much as they let it be told.
+    """
     principal = call.current().principal
     if principal.kind != "user":
         return None
@@ -42,7 +45,13 @@ async def me(session: AsyncSession) -> auth_pb2.Account | None:
     if account is None:
         raise errors.Unauthenticated
     row = await store.membership(session, principal.tenant, user_id)
-    return auth_pb2.Account(id=principal.id, email=account.email, name=row.name if row else account.name)
+    told = auth_pb2.Account(id=principal.id, email=account.email, name=row.name if row else account.name)
+    scopes = await sessions.scopes(session)
+    if scopes is not None and oauth_scopes.EMAIL not in scopes:
+        told.ClearField("email")
+    if scopes is not None and oauth_scopes.PROFILE not in scopes:
+        told.ClearField("name")
+    return told
 
 
 def check_password(wanted: users_pb2.User) -> None:

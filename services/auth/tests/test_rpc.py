@@ -5,9 +5,9 @@ from switchyard.auth.v1 import access_pb2, auth_pb2, users_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import errors
-from chassis.testing import Tenant
+from chassis.testing import Databases, Tenant
 from services.auth import roles
-from services.auth.tests.support import OPERATOR_EMAIL, Auth, Person, admin
+from services.auth.tests.support import OPERATOR_EMAIL, Auth, Person, admin, superuser
 
 
 class TestPolicy:
@@ -54,6 +54,21 @@ class TestGetMe:
         me = await auth.stub(principal).GetMe(auth_pb2.GetMeRequest())
 
         assert (me.user.email, me.tenant_id) == (OPERATOR_EMAIL, "")
+
+    async def test_a_program_is_told_what_its_person_lets_it_know(
+        self, auth: Auth, tenant: Tenant, databases: Databases
+    ) -> None:
+        person = await auth.person(tenant)
+        principal = await auth.exchange((await auth.sign_in(person)).access_token)
+        told = []
+        for scopes in (["openid"], ["openid", "profile"], ["email", "*"]):
+            async with superuser(databases) as connection:
+                statement = "UPDATE sessions SET client_id = $2, tenant_id = $3, scopes = $4 WHERE id = $1"
+                await connection.execute(statement, principal.session_id, uuid7(), tenant.id, scopes)
+            user = (await auth.stub(principal).GetMe(auth_pb2.GetMeRequest())).user
+            told.append((bool(user.name), user.email))
+
+        assert told == [(False, ""), (True, ""), (False, person.email)]
 
     async def test_a_kiosk_has_no_account(self, auth: Auth, tenant: Tenant) -> None:
         me = await auth.stub(tenant.kiosk(str(uuid7()))).GetMe(auth_pb2.GetMeRequest())
