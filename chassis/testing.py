@@ -25,6 +25,7 @@ from uuid import UUID
 
 import grpc
 import grpc.aio
+import hypothesis
 import pytest
 import pytest_asyncio
 from google.protobuf import descriptor_pool
@@ -41,6 +42,10 @@ from chassis.identity import Principal
 from chassis.rpc import metadata
 from chassis.service import Service
 from chassis.settings import ServiceSettings
+
+# The same cases in every run, however long the machine takes.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 PASSWORD = "testing"  # noqa: S105 - of databases that live as long as the tests
 

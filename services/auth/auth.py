@@ -80,6 +80,9 @@ async def _of_api_token(database: Database, credential: str, tenant_id: UUID | N
         raise sessions.expired()
     if tenant_id not in {None, row["tenant_id"]}:
         raise _not_a_member()
+    if row["kind"] == "personal" and row["role"] is None:
+        # The person is no member any more, or may not act.
+        raise errors.Unauthenticated
     if row["suspended"]:
         raise _suspended()
     principal = _person_of_token(row) if row["kind"] == "personal" else _device(row)
@@ -102,9 +105,6 @@ def _device(row: Any) -> Principal:
 
 
 def _person_of_token(row: Any) -> Principal:
-    if row["role"] is None:
-        # The person is no member any more, or may not act.
-        raise errors.Unauthenticated
     # What the token does, its revocation ends: it stands where a session would.
     person = Principal(kind="user", id=str(row["user_id"]), tenant_id=None, session_id=str(row["id"]))
     person = _member(person, row)

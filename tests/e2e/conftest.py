@@ -280,8 +280,13 @@ async def stock(client: httpx.AsyncClient, site_id: str, quantity: int) -> Stock
 
 
 async def created(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    """POST that must succeed; the thing that was made."""
+    """POST that must succeed, as soon as the service is there; the thing that was made."""
     answer = await client.post(path, json=body)
+    async with asyncio.timeout(60):
+        # After a kill, or on a machine that is too busy for heartbeats, a service may be away for a moment.
+        while answer.status_code == 503:
+            await asyncio.sleep(float(answer.headers["retry-after"]))
+            answer = await client.post(path, json=body)
     assert answer.status_code == 201, f"{path}: {answer.status_code} {answer.text}"
     data: dict[str, Any] = answer.json()["data"]
     return data
