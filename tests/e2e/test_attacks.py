@@ -212,7 +212,7 @@ async def _in_platforms_trail(system: System, request_id: str) -> dict[str, Any]
             assert answer.status_code == 200, answer.text
             return next(iter(answer.json()["data"]), None)
 
-        found: dict[str, Any] = await eventually(ask)
+        found: dict[str, Any] = await eventually(ask, 60)
     return found
 
 
