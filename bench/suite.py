@@ -55,6 +55,7 @@ class Suite:
             "SWITCHYARD_LIMIT_READ": UNLIMITED,
             "SWITCHYARD_LIMIT_WRITE": UNLIMITED,
             "SWITCHYARD_LIMIT_LOGIN": UNLIMITED,
+            "SWITCHYARD_LIMIT_PUBLIC": UNLIMITED,
             "SWITCHYARD_LIMIT_EXCHANGE": UNLIMITED,
         }
         self._child = await processes.spawn(
