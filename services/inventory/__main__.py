@@ -2,7 +2,9 @@
 
 from chassis.service import Service
 from services.inventory import work
-from services.inventory.rpc import InventoryRpc
+from services.inventory.rpc.inventory import InventoryRpc
+from services.inventory.rpc.menu import MenuRpc
+from services.inventory.rpc.reservations import ReservationsRpc
 from services.inventory.settings import InventorySettings
 
 # How often lapsed reservations are looked for, in seconds.
@@ -13,7 +15,10 @@ def build(service: Service) -> None:
     """Put the parts together."""
     settings = service.settings
     assert isinstance(settings, InventorySettings)
-    service.serve(InventoryRpc(service.database, service.pager(), settings.reservation_life_s))
+    pager = service.pager()
+    service.serve(InventoryRpc(service.database, pager))
+    service.serve(MenuRpc(pager))
+    service.serve(ReservationsRpc(settings.reservation_life_s))
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
 
 

@@ -9,7 +9,7 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 from uuid_utils.compat import uuid7
 
 from chassis import call, clock, errors, events
-from services.inventory import messages, store
+from services.inventory import menu_store, messages, store
 from services.inventory.models import Item
 
 
@@ -52,7 +52,7 @@ async def retire(session: AsyncSession, item_id: str) -> None:
     """Retire an item. Raises `NotFound`, `StaleVersion`, `Conflict` (`ITEM_IN_USE`) while there is stock of it."""
     row = await get(session, item_id, lock=True)
     call.current().require_version(row.version)
-    if await store.has_stock(session, row.id) or await store.is_on_a_menu(session, row.id):
+    if await store.has_stock(session, row.id) or await menu_store.is_on_a_menu(session, row.id):
         message = "there is still stock of the item, or something on the menu is made of it"
         raise errors.Conflict(message, code="ITEM_IN_USE")
     row.deleted_at = clock.now()

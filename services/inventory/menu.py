@@ -5,16 +5,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.inventory.v1 import events_pb2
-from switchyard.inventory.v1 import inventory_pb2 as pb
+from switchyard.inventory.v1 import events_pb2, menu_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import call, clock, errors, events
-from services.inventory import store
-from services.inventory.models import MenuItem
+from services.inventory import menu_store, store
+from services.inventory.menu_models import MenuItem
 
 
-async def create(session: AsyncSession, told: pb.MenuItem) -> MenuItem:
+async def create(session: AsyncSession, told: menu_pb2.MenuItem) -> MenuItem:
     """Put something on the menu. Raises `AlreadyExists` when the name is taken, `Invalid` for an unknown item."""
     row = MenuItem(
         tenant_id=call.current().principal.tenant,
@@ -34,13 +33,13 @@ async def create(session: AsyncSession, told: pb.MenuItem) -> MenuItem:
 
 async def get(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem:
     """One thing that is sold. Raises `NotFound`."""
-    row = await store.menu_item(session, menu_item_id, lock=lock)
+    row = await menu_store.menu_item(session, menu_item_id, lock=lock)
     if row is None:
         raise errors.NotFound
     return row
 
 
-async def change(session: AsyncSession, menu_item_id: str, told: pb.MenuItem, paths: Sequence[str]) -> MenuItem:
+async def change(session: AsyncSession, menu_item_id: str, told: menu_pb2.MenuItem, paths: Sequence[str]) -> MenuItem:
     """Change the named fields. Raises `NotFound`, `StaleVersion`, `AlreadyExists`, `Invalid`."""
     row = await get(session, menu_item_id, lock=True)
     call.current().require_version(row.version)
@@ -64,16 +63,16 @@ async def remove(session: AsyncSession, menu_item_id: str) -> None:
     row.version += 1
 
 
-async def products(session: AsyncSession, site_id: str, rows: Sequence[MenuItem]) -> list[pb.Product]:
+async def products(session: AsyncSession, site_id: str, rows: Sequence[MenuItem]) -> list[menu_pb2.Product]:
     """Things on the menu as a kiosk of a site sees them."""
     parts = {UUID(part["item_id"]) for row in rows for part in row.recipe}
     available = await store.sellable_at(session, UUID(site_id), parts, at=clock.now())
     return [_product(row, available) for row in rows]
 
 
-def _product(row: MenuItem, available: dict[UUID, int]) -> pb.Product:
+def _product(row: MenuItem, available: dict[UUID, int]) -> menu_pb2.Product:
     pieces = [available.get(UUID(part["item_id"]), 0) // part["quantity"] for part in row.recipe]
-    product = pb.Product(id=str(row.id), name=row.name, category=row.category)
+    product = menu_pb2.Product(id=str(row.id), name=row.name, category=row.category)
     product.price.amount, product.price.currency = row.price_amount, row.price_currency
     product.available = not row.sold_out and all(pieces)
     if pieces:
@@ -81,7 +80,7 @@ def _product(row: MenuItem, available: dict[UUID, int]) -> pb.Product:
     return product
 
 
-async def _set(session: AsyncSession, row: MenuItem, told: pb.MenuItem, path: str) -> None:
+async def _set(session: AsyncSession, row: MenuItem, told: menu_pb2.MenuItem, path: str) -> None:
     if path == "recipe":
         row.recipe = await _recipe(session, told.recipe)
     elif path.partition(".")[0] == "price":
@@ -93,7 +92,7 @@ async def _set(session: AsyncSession, row: MenuItem, told: pb.MenuItem, path: st
         setattr(row, path, getattr(told, path))
 
 
-async def _recipe(session: AsyncSession, lines: Sequence[pb.RecipeLine]) -> list[dict[str, Any]]:
+async def _recipe(session: AsyncSession, lines: Sequence[menu_pb2.RecipeLine]) -> list[dict[str, Any]]:
     known = await store.keep_items(session, [UUID(line.item_id) for line in lines])
     unknown = {
         f"menu_item.recipe.{place}.item_id": ["is not an item"]

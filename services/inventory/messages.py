@@ -7,7 +7,7 @@ from typing import Any, cast
 from google.protobuf.timestamp_pb2 import Timestamp
 from switchyard.inventory.v1 import inventory_pb2 as pb
 
-from services.inventory.models import NEVER, Batch, Item, MenuItem, Movement, Pick, Reservation
+from services.inventory.models import NEVER, Batch, Item, Movement
 
 # A person reads how much went out as a positive number; an adjustment keeps its sign.
 _SIGNED = pb.MOVEMENT_TYPE_ADJUST
@@ -88,42 +88,6 @@ def recorded(rows: Sequence[Movement]) -> pb.Movement:
         message.quantity = sum(movement(row).quantity for row in rows)
         message.balance_after = rows[-1].balance_after
         message.ClearField("batch_id")
-    return message
-
-
-def menu_item(row: MenuItem) -> pb.MenuItem:
-    """A thing that is sold."""
-    message = pb.MenuItem(
-        id=str(row.id),
-        name=row.name,
-        category=row.category,
-        recipe=[pb.RecipeLine(item_id=part["item_id"], quantity=part["quantity"]) for part in row.recipe],
-        sold_out=row.sold_out,
-        version=row.version,
-        created_at=moment(row.created_at),
-        updated_at=moment(row.updated_at),
-    )
-    message.price.amount, message.price.currency = row.price_amount, row.price_currency
-    return message
-
-
-def reservation(row: Reservation, picks: "list[Pick] | Any") -> pb.Reservation:
-    """A reservation and what it holds."""
-    message = pb.Reservation(
-        order_id=str(row.id),
-        site_id=str(row.site_id),
-        state=cast("pb.ReservationState", row.state),
-        expires_at=moment(row.expires_at),
-    )
-    for line in row.lines:
-        priced = message.lines.add(
-            line_id=line["line_id"], menu_item_id=line["menu_item_id"], name=line["name"], quantity=line["quantity"]
-        )
-        priced.unit_price.amount, priced.unit_price.currency = line["amount"], line["currency"]
-    for pick in picks:
-        message.picks.add(
-            item_id=str(pick.item_id), batch_id=str(pick.batch_id), quantity=pick.quantity, reason=pick.reason
-        )
     return message
 
 

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis import clock
@@ -21,7 +20,8 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {int: sa.BigInteger}
 
 
-def _moment(**more: Any) -> Any:
+def moment(**more: Any) -> Any:
+    """A column of a time."""
     return mapped_column(sa.DateTime(timezone=True), **more)
 
 
@@ -39,9 +39,9 @@ class Item(Base):
     unit: Mapped[int]
     low_stock_threshold: Mapped[int]
     version: Mapped[int]
-    created_at: Mapped[datetime] = _moment(default=clock.now)
-    updated_at: Mapped[datetime] = _moment(default=clock.now, onupdate=clock.now)
-    deleted_at: Mapped[datetime | None] = _moment()
+    created_at: Mapped[datetime] = moment(default=clock.now)
+    updated_at: Mapped[datetime] = moment(default=clock.now, onupdate=clock.now)
+    deleted_at: Mapped[datetime | None] = moment()
 
 
 class Balance(Base):
@@ -81,8 +81,8 @@ class Batch(Base):
     on_hand: Mapped[int]
     reserved: Mapped[int]
     status: Mapped[int]
-    expires_at: Mapped[datetime] = _moment()
-    received_at: Mapped[datetime] = _moment()
+    expires_at: Mapped[datetime] = moment()
+    received_at: Mapped[datetime] = moment()
     version: Mapped[int] = mapped_column()
 
     # Every UPDATE names the version that was read: without the lock somebody fails, and nothing is sold twice.
@@ -104,49 +104,4 @@ class Movement(Base):
     balance_after: Mapped[int]
     reason: Mapped[str]
     order_id: Mapped[UUID | None]
-    recorded_at: Mapped[datetime] = _moment()
-
-
-class MenuItem(Base):
-    """What is sold. `recipe` is a list of `{item_id, quantity}`."""
-
-    __tablename__ = "menu_items"
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    name: Mapped[str]
-    category: Mapped[str]
-    price_amount: Mapped[int]
-    price_currency: Mapped[str]
-    recipe: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
-    sold_out: Mapped[bool]
-    version: Mapped[int]
-    created_at: Mapped[datetime] = _moment(default=clock.now)
-    updated_at: Mapped[datetime] = _moment(default=clock.now, onupdate=clock.now)
-    deleted_at: Mapped[datetime | None] = _moment()
-
-
-class Reservation(Base):
-    """Stock promised to an order. `lines` are as priced when it was made."""
-
-    __tablename__ = "reservations"
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column("order_id", primary_key=True)
-    site_id: Mapped[UUID]
-    state: Mapped[int]
-    lines: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
-    expires_at: Mapped[datetime] = _moment()
-
-
-class Pick(Base):
-    """A quantity of one batch held for an order."""
-
-    __tablename__ = "reservation_picks"
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    order_id: Mapped[UUID] = mapped_column(primary_key=True)
-    batch_id: Mapped[UUID] = mapped_column(primary_key=True)
-    item_id: Mapped[UUID]
-    quantity: Mapped[int]
-    reason: Mapped[str]
+    recorded_at: Mapped[datetime] = moment()

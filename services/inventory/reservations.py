@@ -8,22 +8,25 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
+from switchyard.inventory.v1 import reservations_pb2
 
 from chassis import audit, call, clock, errors
-from services.inventory import ledger, store
-from services.inventory.models import Balance, Batch, Item, MenuItem, Pick, Reservation
+from services.inventory import ledger, menu_store, reservation_store, store
+from services.inventory.menu_models import MenuItem
+from services.inventory.models import Balance, Batch, Item
+from services.inventory.reservation_models import Pick, Reservation
 
-ACTIVE = pb.RESERVATION_STATE_ACTIVE
-POSTED = pb.RESERVATION_STATE_POSTED
-RELEASED = pb.RESERVATION_STATE_RELEASED
-EXPIRED = pb.RESERVATION_STATE_EXPIRED
+ACTIVE = reservations_pb2.RESERVATION_STATE_ACTIVE
+POSTED = reservations_pb2.RESERVATION_STATE_POSTED
+RELEASED = reservations_pb2.RESERVATION_STATE_RELEASED
+EXPIRED = reservations_pb2.RESERVATION_STATE_EXPIRED
 _NOWHERE = UUID(int=0)
 
 # A reservation and what it holds.
 Held = tuple[Reservation, Sequence[Pick]]
 
 
-async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: float) -> Held:
+async def reserve(session: AsyncSession, request: reservations_pb2.ReserveRequest, *, life_s: float) -> Held:
     """Hold what an order needs, all of it or nothing; asked again, the reservation as it is.
 
     Raises `Invalid` for what is not on the menu, `Conflict` (`SOLD_OUT`, `INSUFFICIENT_STOCK`).
@@ -31,7 +34,7 @@ async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: 
     expires_at = clock.now() + timedelta(seconds=life_s)
     if not await _begin(session, request.order_id, request.site_id, state=ACTIVE, expires_at=expires_at):
         return await _known(session, request.order_id)
-    menu = await store.menu_by_id(session, [UUID(line.menu_item_id) for line in request.lines])
+    menu = await menu_store.menu_by_id(session, [UUID(line.menu_item_id) for line in request.lines])
     _check_menu(request.lines, menu)
     needed: Counter[UUID] = Counter()
     for line in request.lines:
@@ -44,11 +47,11 @@ async def reserve(session: AsyncSession, request: pb.ReserveRequest, *, life_s: 
         for taking in takings:
             _hold(session, request.order_id, balances[item_id], taking.batch, taking.quantity, taking.reason)
         ledger.tell(session, items[item_id], balances[item_id], order_id=request.order_id)
-    row = await store.reservation(session, request.order_id)
+    row = await reservation_store.reservation(session, request.order_id)
     assert row is not None
     row.lines = [_priced(line, menu[UUID(line.menu_item_id)]) for line in request.lines]
     await session.flush()
-    return row, await store.picks(session, row.id)
+    return row, await reservation_store.picks(session, row.id)
 
 
 async def post(session: AsyncSession, order_id: str) -> Held:
@@ -66,7 +69,7 @@ async def post(session: AsyncSession, order_id: str) -> Held:
         ledger.tell(session, items[item_id], balances[item_id], order_id=order_id)
     row.state = POSTED
     await session.flush()
-    return row, await store.picks(session, row.id)
+    return row, await reservation_store.picks(session, row.id)
 
 
 async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED) -> Held:
@@ -89,17 +92,17 @@ async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED
 async def _begin(session: AsyncSession, order_id: str, site_id: str, **values: Any) -> bool:
     tenant = call.current().principal.tenant
     row = {"tenant_id": tenant, "order_id": UUID(order_id), "site_id": UUID(site_id), "lines": [], **values}
-    begun = await store.begin_reservation(session, row)
+    begun = await reservation_store.begin_reservation(session, row)
     if begun:
         audit.changed(session, f"reservations/{row['order_id']}", after={"state": values["state"]})
     return begun
 
 
 async def _known(session: AsyncSession, order_id: str) -> Held:
-    row = await store.reservation(session, order_id)
+    row = await reservation_store.reservation(session, order_id)
     if row is None:
         raise errors.NotFound
-    return row, await store.picks(session, row.id)
+    return row, await reservation_store.picks(session, row.id)
 
 
 async def _lock(session: AsyncSession, row: Reservation, picks: Sequence[Pick]) -> dict[UUID, Balance]:
@@ -205,7 +208,7 @@ def _require_active(row: Reservation, wanted: str) -> None:
         raise errors.InvalidTransition.between(names.get(row.state, "unknown"), wanted, [])
 
 
-def _check_menu(lines: Sequence[pb.ReserveLine], menu: dict[UUID, MenuItem]) -> None:
+def _check_menu(lines: Sequence[reservations_pb2.ReserveLine], menu: dict[UUID, MenuItem]) -> None:
     unknown = {
         f"lines.{place}.menu_item_id": ["is not on the menu"]
         for place, line in enumerate(lines)
@@ -223,7 +226,7 @@ def _check_menu(lines: Sequence[pb.ReserveLine], menu: dict[UUID, MenuItem]) -> 
         raise errors.Conflict(message, code="SOLD_OUT", fields=sold_out)
 
 
-def _priced(line: pb.ReserveLine, sold: MenuItem) -> dict[str, Any]:
+def _priced(line: reservations_pb2.ReserveLine, sold: MenuItem) -> dict[str, Any]:
     return {
         "line_id": line.line_id,
         "menu_item_id": line.menu_item_id,

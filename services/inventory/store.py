@@ -10,12 +10,14 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
+from switchyard.inventory.v1 import reservations_pb2
 
 from chassis.db import Query
-from services.inventory.models import Balance, Batch, Item, MenuItem, Movement, Pick, Reservation
+from services.inventory.models import Balance, Batch, Item, Movement
+from services.inventory.reservation_models import Pick, Reservation
 
 # A reservation in one of these states holds what it picked.
-_HOLDING = (pb.RESERVATION_STATE_ACTIVE, pb.RESERVATION_STATE_PARTIALLY_POSTED)
+_HOLDING = (reservations_pb2.RESERVATION_STATE_ACTIVE, reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED)
 _SITES = sa.bindparam("sites", type_=ARRAY(sa.Uuid))
 _EVERYWHERE = sa.bindparam("everywhere", type_=sa.Boolean)
 # Stock of one item over the sites of the caller: the inner side of a join with items.
@@ -83,13 +85,7 @@ _SELLABLE = (
     .group_by(Batch.item_id)
 )
 _BATCHES = sa.select(Batch).where(Batch.id.in_(_ids))
-_MENU = sa.select(MenuItem).where(MenuItem.deleted_at.is_(None))
-_MENU_BY_ID = _MENU.where(MenuItem.id.in_(_ids))
 _ITEMS_BY_ID = sa.select(Item).where(Item.id.in_(_ids))
-_reservations: Any = Reservation.__table__
-_BEGIN_RESERVATION = postgresql.insert(_reservations).on_conflict_do_nothing().returning(sa.literal(1))
-_RESERVATION = sa.select(Reservation).where(Reservation.id == _id).with_for_update()
-_PICKS = sa.select(Pick).where(Pick.order_id == _id).order_by(Pick.item_id, Pick.batch_id)
 
 
 async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False, keep: bool = False) -> Item | None:
@@ -109,12 +105,6 @@ async def has_stock(session: AsyncSession, item_id: UUID) -> bool:
     """Whether any of an item is anywhere."""
     select = sa.select(sa.exists().where(Balance.item_id == item_id, Balance.on_hand > 0))
     return bool(await session.scalar(select))
-
-
-async def is_on_a_menu(session: AsyncSession, item_id: UUID) -> bool:
-    """Whether something that is sold is made of it."""
-    recipe = MenuItem.recipe.contains([{"item_id": str(item_id)}])
-    return bool(await session.scalar(sa.select(sa.exists().where(recipe, MenuItem.deleted_at.is_(None)))))
 
 
 async def lock_balances(
@@ -262,23 +252,6 @@ async def end_alerts(session: AsyncSession, item_id: UUID, *, threshold: int) ->
     await session.execute(update)
 
 
-def menu(category: str = "") -> "sa.Select[Any]":
-    """What is on the menu."""
-    return _MENU.where(MenuItem.category == category) if category else _MENU
-
-
-async def menu_item(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem | None:
-    """One thing that is sold."""
-    select = menu().where(MenuItem.id == UUID(menu_item_id))
-    found: MenuItem | None = await session.scalar(select.with_for_update() if lock else select)
-    return found
-
-
-async def menu_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, MenuItem]:
-    """Things that are sold, by their ids."""
-    return {row.id: row for row in await session.scalars(_MENU_BY_ID, {"rows": list(set(ids))})}
-
-
 async def items_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Item]:
     """Items by their ids, retired ones too: one may have been retired since it was looked up."""
     return {row.id: row for row in await session.scalars(_ITEMS_BY_ID, {"rows": list(set(ids))})}
@@ -296,25 +269,3 @@ async def sellable_at(
     """How much of items may be promised at a site."""
     asked = {"rows": list(set(item_ids)), "at_site": site_id, "now": at}
     return {row.item_id: row.quantity for row in await session.execute(_SELLABLE, asked)}
-
-
-async def begin_reservation(session: AsyncSession, row: dict[str, object]) -> bool:
-    """Claim an order's reservation; whether nobody has."""
-    return (await session.execute(_BEGIN_RESERVATION, row)).first() is not None
-
-
-async def reservation(session: AsyncSession, order_id: str) -> Reservation | None:
-    """An order's reservation, locked."""
-    found: Reservation | None = await session.scalar(_RESERVATION, {"row": UUID(order_id)})
-    return found
-
-
-async def picks(session: AsyncSession, order_id: UUID) -> Sequence[Pick]:
-    """What is held for an order."""
-    return (await session.scalars(_PICKS, {"row": order_id})).all()
-
-
-async def lapsed(session: AsyncSession, *, at: datetime, most: int) -> "Sequence[sa.Row[UUID, UUID]]":
-    """Tenant and order of reservations of any tenant whose time is over."""
-    statement = sa.text("SELECT tenant_id, order_id FROM lapsed_reservations(:at, :most)")
-    return (await session.execute(statement, {"at": at, "most": most})).all()

@@ -4,7 +4,7 @@ import structlog
 
 from chassis import call, clock, identity
 from chassis.db import Database
-from services.inventory import reservations, store
+from services.inventory import reservation_store, reservations
 
 BATCH = 100
 
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 async def expire(database: Database) -> None:
     """Expire the reservations whose time is over, each in its own tenant."""
     async with database.transaction(identity.service_principal("inventory", None)) as session:
-        lapsed = await store.lapsed(session, at=clock.now(), most=BATCH)
+        lapsed = await reservation_store.lapsed(session, at=clock.now(), most=BATCH)
     for due in lapsed:
         tenant_id, order_id = due[0], due[1]
         principal = identity.service_principal("inventory", tenant_id)
@@ -28,7 +28,7 @@ async def expire(database: Database) -> None:
 
 async def _expire(database: Database, order_id: str) -> None:
     async with database.transaction() as session:
-        row = await store.reservation(session, order_id)
+        row = await reservation_store.reservation(session, order_id)
         # It may have been posted or released since it was listed.
         if row is not None and row.state == reservations.ACTIVE and row.expires_at <= clock.now():
             await reservations.release(session, order_id, state=reservations.EXPIRED)

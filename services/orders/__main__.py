@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from switchyard.inventory.v1 import inventory_pb2_grpc
+from switchyard.inventory.v1 import reservations_pb2_grpc
 
 from chassis.service import Service
 from chassis.settings import ServiceSettings
@@ -16,7 +16,7 @@ RESUME_EVERY_S = 0.5
 def build(service: Service) -> None:
     """Put the parts together."""
     channel: Any = service.channel("inventory")
-    sagas = Sagas(service.database, inventory_pb2_grpc.InventoryServiceStub(channel))
+    sagas = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
     service.serve(OrdersRpc(service.database, sagas, service.pager()))
     service.every(RESUME_EVERY_S, sagas.resume)
 

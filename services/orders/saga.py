@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
 from switchyard.orders.v1 import events_pb2
 
 from chassis import audit, call, clock, errors, events, identity, telemetry
@@ -47,7 +47,7 @@ log = structlog.get_logger()
 class Sagas:
     """Works sagas, for a request at once and for the resumer when they are due."""
 
-    def __init__(self, database: Database, inventory: "inventory_pb2_grpc.InventoryServiceAsyncStub") -> None:
+    def __init__(self, database: Database, inventory: "reservations_pb2_grpc.ReservationsServiceAsyncStub") -> None:
         self._database = database
         self._inventory = inventory
         self._steps = {"reserve": self._reserve, "post": self._post, "release": self._release}
@@ -101,18 +101,18 @@ class Sagas:
             await queue(session, order_id, reservation)
         return True
 
-    async def _wish(self, order_id: UUID) -> inventory_pb2.ReserveRequest:
+    async def _wish(self, order_id: UUID) -> reservations_pb2.ReserveRequest:
         rows = await self._database.read(store.RESERVED, call.current().principal.tenant, id=order_id)
         lines = [
-            inventory_pb2.ReserveLine(
+            reservations_pb2.ReserveLine(
                 line_id=str(row["id"]), menu_item_id=str(row["menu_item_id"]), quantity=row["quantity"]
             )
             for row in rows
         ]
-        return inventory_pb2.ReserveRequest(order_id=str(order_id), site_id=str(rows[0]["site_id"]), lines=lines)
+        return reservations_pb2.ReserveRequest(order_id=str(order_id), site_id=str(rows[0]["site_id"]), lines=lines)
 
     async def _post(self, order_id: UUID) -> bool:
-        request = inventory_pb2.PostReservationRequest(order_id=str(order_id))
+        request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
         try:
             await self._inventory.PostReservation(request, timeout=CALL_TIMEOUT_S)
         except errors.Error as failure:
@@ -127,7 +127,7 @@ class Sagas:
         return True
 
     async def _release(self, order_id: UUID) -> bool:
-        request = inventory_pb2.ReleaseReservationRequest(order_id=str(order_id))
+        request = reservations_pb2.ReleaseReservationRequest(order_id=str(order_id))
         try:
             await self._inventory.ReleaseReservation(request, timeout=CALL_TIMEOUT_S)
         except errors.Error as failure:
@@ -150,12 +150,12 @@ class Sagas:
         log.warning("saga_step_failed", order_id=str(order_id), step=step, error=failure.code, stuck=stuck)
 
 
-async def queue(session: AsyncSession, order_id: UUID, reservation: inventory_pb2.Reservation) -> None:
+async def queue(session: AsyncSession, order_id: UUID, reservation: reservations_pb2.Reservation) -> None:
     """The pivot: what is reserved is in the queue, with its number, names and prices."""
     order = await _locked(session, order_id)
     if order.status != "draft":
         return
-    if reservation.state != inventory_pb2.RESERVATION_STATE_ACTIVE:
+    if reservation.state != reservations_pb2.RESERVATION_STATE_ACTIVE:
         message = "the reservation has ended before the order was queued"
         await reject(session, order_id, errors.Conflict(message, code="RESERVATION_ENDED"))
         return
@@ -174,7 +174,7 @@ async def queue(session: AsyncSession, order_id: UUID, reservation: inventory_pb
     events.publish(session, event, subject=f"orders/{order_id}", audience=messages.audience(row))
 
 
-def _priced(line: inventory_pb2.PricedLine) -> dict[str, object]:
+def _priced(line: reservations_pb2.PricedLine) -> dict[str, object]:
     money = line.unit_price
     return {
         "line_id": UUID(line.line_id),

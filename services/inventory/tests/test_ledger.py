@@ -8,13 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import inventory_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
 from chassis.testing import Databases, Running, Serve, Tenant
 from services.inventory.__main__ import build
 from services.inventory.settings import InventorySettings
+from services.inventory.tests.support import Stub
 
 RECEIVE, DEDUCT, ADJUST = pb.MOVEMENT_TYPE_RECEIVE, pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_ADJUST
 WASTE = pb.MOVEMENT_TYPE_WASTE
@@ -34,7 +34,7 @@ class Store:
     @classmethod
     async def open(cls, serve: Serve, tenant: Tenant, databases: Databases, **item: Any) -> "Store":
         running = await serve("inventory", build, settings=InventorySettings)
-        stub = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.user()))
+        stub = Stub(running.channel(tenant.user()))
         told: dict[str, Any] = {"sku": "X", "name": "X", "unit": pb.UNIT_EACH, **item}
         created = await stub.CreateItem(pb.CreateItemRequest(item=pb.Item(**told)))
         return cls(running, tenant, databases, stub, created.id, str(uuid7()))
@@ -191,7 +191,7 @@ class TestRecord:
     async def test_a_sent_again_movement_is_one(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
         store = await Store.open(serve, tenant, databases)
         channel: Any = store.running.channel(tenant.user(), switchyard_idempotency_key="delivery-1")
-        keyed = inventory_pb2_grpc.InventoryServiceStub(channel)
+        keyed = Stub(channel)
         told = pb.Movement(type=RECEIVE, quantity=4, site_id=store.site_id)
         request = pb.CreateMovementRequest(item_id=store.item_id, movement=told)
         first = await keyed.CreateMovement(request)
@@ -277,7 +277,7 @@ class TestLedger:
         store = await Store.open(serve, tenant, databases)
         await store.move(RECEIVE, 4)
         elsewhere: Any = store.running.channel(tenant.user(sites=[str(uuid7())]))
-        limited = inventory_pb2_grpc.InventoryServiceStub(elsewhere)
+        limited = Stub(elsewhere)
 
         verified = await limited.VerifyLedger(pb.VerifyLedgerRequest(item_id=store.item_id))
 

@@ -8,13 +8,15 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import inventory_pb2_grpc
+from switchyard.inventory.v1 import menu_pb2 as menu
+from switchyard.inventory.v1 import reservations_pb2 as held
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
 from chassis.testing import Serve, Tenant
 from services.inventory.__main__ import build
 from services.inventory.settings import InventorySettings
+from services.inventory.tests.support import Stub
 
 NEVER = 10_000
 RECEIVE, DEDUCT, ADJUST = pb.MOVEMENT_TYPE_RECEIVE, pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_ADJUST
@@ -120,15 +122,15 @@ class Real:
         await self.staff.CreateMovement(pb.CreateMovementRequest(item_id=self.item_id, movement=told))
 
     async def reserve(self, order: int, quantity: int) -> None:
-        line = pb.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
-        wish = pb.ReserveRequest(order_id=self.orders[order], site_id=self.site_id, lines=[line])
+        line = held.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
+        wish = held.ReserveRequest(order_id=self.orders[order], site_id=self.site_id, lines=[line])
         await self.service.Reserve(wish)
 
     async def post(self, order: int, _none: int) -> None:
-        await self.service.PostReservation(pb.PostReservationRequest(order_id=self.orders[order]))
+        await self.service.PostReservation(held.PostReservationRequest(order_id=self.orders[order]))
 
     async def release(self, order: int, _none: int) -> None:
-        await self.service.ReleaseReservation(pb.ReleaseReservationRequest(order_id=self.orders[order]))
+        await self.service.ReleaseReservation(held.ReleaseReservationRequest(order_id=self.orders[order]))
 
     async def stock(self) -> dict[str, tuple[int, int]]:
         told = pb.ListBatchesRequest(item_id=self.item_id, page_size=100)
@@ -145,13 +147,13 @@ async def _real(serve: Serve) -> Callable[[], Any]:
 
     async def fresh() -> Real:
         tenant = Tenant()
-        staff: Any = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.user()))
-        service: Any = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.service("orders")))
+        staff: Any = Stub(running.channel(tenant.user()))
+        service: Any = Stub(running.channel(tenant.service("orders")))
         new = pb.Item(sku="X", name="X", unit=pb.UNIT_EACH)
         item = await staff.CreateItem(pb.CreateItemRequest(item=new))
-        sold = pb.MenuItem(name="X", recipe=[pb.RecipeLine(item_id=item.id, quantity=1)])
+        sold = menu.MenuItem(name="X", recipe=[menu.RecipeLine(item_id=item.id, quantity=1)])
         sold.price.amount, sold.price.currency = 1, "USD"
-        menu_item = await staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+        menu_item = await staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
         return Real(staff, service, item.id, menu_item.id)
 
     return fresh

@@ -9,7 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import inventory_pb2_grpc
+from switchyard.inventory.v1 import menu_pb2 as menu
+from switchyard.inventory.v1 import reservations_pb2 as held
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
@@ -17,6 +18,7 @@ from chassis.testing import Databases, Running, Serve, Tenant
 from services.inventory import work
 from services.inventory.__main__ import build
 from services.inventory.settings import InventorySettings
+from services.inventory.tests.support import Stub
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class Shop:
     async def open(cls, serve: Serve, tenant: Tenant, *lots: tuple[int, int]) -> "Shop":
         """A shop with lots of (quantity, days until expiry or 0)."""
         running = await serve("inventory", build, settings=InventorySettings)
-        staff = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.user()))
-        orders = inventory_pb2_grpc.InventoryServiceStub(running.channel(tenant.service("orders")))
+        staff = Stub(running.channel(tenant.user()))
+        orders = Stub(running.channel(tenant.service("orders")))
         site_id = str(uuid7())
         item = await staff.CreateItem(pb.CreateItemRequest(item=pb.Item(sku="X", name="X", unit=pb.UNIT_EACH)))
         for number, (quantity, days) in enumerate(lots):
@@ -43,14 +45,14 @@ class Shop:
             if days:
                 batch.expires_at.FromDatetime(clock.now() + timedelta(days=days))
             await staff.CreateBatch(pb.CreateBatchRequest(item_id=item.id, batch=batch))
-        sold = pb.MenuItem(name="X", recipe=[pb.RecipeLine(item_id=item.id, quantity=1)])
+        sold = menu.MenuItem(name="X", recipe=[menu.RecipeLine(item_id=item.id, quantity=1)])
         sold.price.amount, sold.price.currency = 250, "USD"
-        menu_item = await staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+        menu_item = await staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
         return cls(running, staff, orders, site_id, item.id, menu_item.id)
 
-    def wish(self, quantity: int = 1, order_id: str | None = None) -> pb.ReserveRequest:
-        line = pb.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
-        return pb.ReserveRequest(order_id=order_id or str(uuid7()), site_id=self.site_id, lines=[line])
+    def wish(self, quantity: int = 1, order_id: str | None = None) -> held.ReserveRequest:
+        line = held.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
+        return held.ReserveRequest(order_id=order_id or str(uuid7()), site_id=self.site_id, lines=[line])
 
     async def stock(self) -> tuple[int, int]:
         item = await self.staff.GetItem(pb.GetItemRequest(id=self.item_id))
@@ -118,11 +120,11 @@ class TestReserve:
         shop = await Shop.open(serve, tenant, (1, 0))
         new = pb.Item(sku="Y", name="Y", unit=pb.UNIT_EACH)
         other = await shop.staff.CreateItem(pb.CreateItemRequest(item=new))
-        parts = [pb.RecipeLine(item_id=part, quantity=2) for part in (shop.item_id, other.id)]
-        sold = pb.MenuItem(name="XY", recipe=parts)
+        parts = [menu.RecipeLine(item_id=part, quantity=2) for part in (shop.item_id, other.id)]
+        sold = menu.MenuItem(name="XY", recipe=parts)
         sold.price.amount, sold.price.currency = 100, "USD"
         wish = shop.wish()
-        wish.lines[0].menu_item_id = (await shop.staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))).id
+        wish.lines[0].menu_item_id = (await shop.staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))).id
 
         with pytest.raises(errors.Conflict) as refused:
             await shop.orders.Reserve(wish)
@@ -132,7 +134,7 @@ class TestReserve:
 
     async def test_what_is_switched_off_is_not_promised(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (3, 0))
-        off = pb.UpdateMenuItemRequest(id=shop.menu_item_id, menu_item=pb.MenuItem(sold_out=True))
+        off = menu.UpdateMenuItemRequest(id=shop.menu_item_id, menu_item=menu.MenuItem(sold_out=True))
         off.update_mask.paths.append("sold_out")
         await shop.staff.UpdateMenuItem(off)
 
@@ -149,9 +151,9 @@ class TestReserve:
         await shop.staff.CreateBatch(pb.CreateBatchRequest(item_id=other.id, batch=batch))
         sold = []
         for name, parts in (("XY", (shop.item_id, other.id)), ("YX", (other.id, shop.item_id))):
-            told = pb.MenuItem(name=name, recipe=[pb.RecipeLine(item_id=part, quantity=1) for part in parts])
+            told = menu.MenuItem(name=name, recipe=[menu.RecipeLine(item_id=part, quantity=1) for part in parts])
             told.price.amount, told.price.currency = 100, "USD"
-            sold.append(await shop.staff.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=told)))
+            sold.append(await shop.staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=told)))
         wishes = [shop.wish() for _ in range(30)]
         for place, wish in enumerate(wishes):
             wish.lines[0].menu_item_id = sold[place % 2].id
@@ -166,7 +168,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (10, 0))
         wish = shop.wish(3)
         await shop.orders.Reserve(wish)
-        request = pb.PostReservationRequest(order_id=wish.order_id)
+        request = held.PostReservationRequest(order_id=wish.order_id)
 
         await asyncio.gather(*(shop.orders.PostReservation(request) for _ in range(10)))
 
@@ -178,7 +180,7 @@ class TestPost:
         await shop.orders.Reserve(wish)
         await _recall(databases, shop, "L0")
 
-        await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+        await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
         batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
         assert [(batch.lot, batch.on_hand, batch.reserved) for batch in batches] == [("L0", 3, 0), ("L1", 3, 0)]
@@ -192,7 +194,7 @@ class TestPost:
         await shop.orders.Reserve(wish)
         await _recall(databases, shop, "L0")
 
-        posted = await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+        posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
         assert [pick.quantity for pick in posted.picks] == [2]
         assert await shop.stock() == (9, 0)
@@ -203,7 +205,7 @@ class TestPost:
         await shop.orders.Reserve(wish)
         await _recall(databases, shop, "L0")
 
-        posted = await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+        posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
         assert sorted((pick.quantity, pick.reason) for pick in posted.picks) == [(1, "first_in"), (2, "first_expiry")]
         movements = await shop.staff.ListMovements(pb.ListMovementsRequest(item_id=shop.item_id))
@@ -220,7 +222,7 @@ class TestPost:
         await _recall(databases, shop, "L0")
 
         with pytest.raises(errors.Conflict) as refused:
-            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+            await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
         assert refused.value.fields == {"X": ["2 wanted, 1 available"]}
         assert await shop.stock() == (4, 3)
@@ -229,10 +231,10 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (10, 0))
         wish = shop.wish()
         await shop.orders.Reserve(wish)
-        await shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id))
+        await shop.orders.ReleaseReservation(held.ReleaseReservationRequest(order_id=wish.order_id))
 
         with pytest.raises(errors.InvalidTransition):
-            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+            await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
     async def test_what_has_expired_since_is_not_sold(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (3, 1))
@@ -240,7 +242,7 @@ class TestPost:
         await shop.orders.Reserve(wish)
 
         with clock.shifted(timedelta(days=2)), pytest.raises(errors.Conflict) as refused:
-            await shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id))
+            await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
         assert refused.value.code == "INSUFFICIENT_STOCK"
         assert await shop.stock() == (3, 1)
@@ -251,7 +253,7 @@ class TestRelease:
         shop = await Shop.open(serve, tenant, (10, 0))
         wish = shop.wish(4)
         await shop.orders.Reserve(wish)
-        request = pb.ReleaseReservationRequest(order_id=wish.order_id)
+        request = held.ReleaseReservationRequest(order_id=wish.order_id)
 
         await asyncio.gather(*(shop.orders.ReleaseReservation(request) for _ in range(10)))
 
@@ -260,11 +262,11 @@ class TestRelease:
     async def test_before_reserving_it_closes_the_order(self, serve: Serve, tenant: Tenant) -> None:
         shop = await Shop.open(serve, tenant, (10, 0))
         wish = shop.wish()
-        await shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id))
+        await shop.orders.ReleaseReservation(held.ReleaseReservationRequest(order_id=wish.order_id))
 
         late = await shop.orders.Reserve(wish)
 
-        assert late.state == pb.RESERVATION_STATE_RELEASED
+        assert late.state == held.RESERVATION_STATE_RELEASED
         assert await shop.stock() == (10, 0)
 
     async def test_posting_and_releasing_at_once_do_one_of_them(self, serve: Serve, tenant: Tenant) -> None:
@@ -273,14 +275,17 @@ class TestRelease:
         await asyncio.gather(*(shop.orders.Reserve(wish) for wish in wishes))
 
         await asyncio.gather(
-            *(shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id)) for wish in wishes),
-            *(shop.orders.ReleaseReservation(pb.ReleaseReservationRequest(order_id=wish.order_id)) for wish in wishes),
+            *(shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id)) for wish in wishes),
+            *(
+                shop.orders.ReleaseReservation(held.ReleaseReservationRequest(order_id=wish.order_id))
+                for wish in wishes
+            ),
             return_exceptions=True,
         )
 
         states = [(await shop.orders.Reserve(wish)).state for wish in wishes]
-        sold = states.count(pb.RESERVATION_STATE_POSTED)
-        assert sold + states.count(pb.RESERVATION_STATE_RELEASED) == 10
+        sold = states.count(held.RESERVATION_STATE_POSTED)
+        assert sold + states.count(held.RESERVATION_STATE_RELEASED) == 10
         assert await shop.stock() == (30 - sold, 0)
 
 
@@ -293,7 +298,7 @@ class TestExpire:
         with clock.shifted(timedelta(days=8)):
             await work.expire(shop.running.service.database)
 
-        assert (await shop.orders.Reserve(wish)).state == pb.RESERVATION_STATE_EXPIRED
+        assert (await shop.orders.Reserve(wish)).state == held.RESERVATION_STATE_EXPIRED
         assert await shop.stock() == (10, 0)
 
     async def test_three_processes_that_look_at_once_give_back_once(self, serve: Serve, tenant: Tenant) -> None:
@@ -331,12 +336,12 @@ class TestExpire:
         with clock.shifted(timedelta(days=8)):
             await asyncio.gather(
                 work.expire(shop.running.service.database),
-                shop.orders.PostReservation(pb.PostReservationRequest(order_id=wish.order_id)),
+                shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id)),
                 return_exceptions=True,
             )
 
         state = (await shop.orders.Reserve(wish)).state
-        assert await shop.stock() == ((6, 0) if state == pb.RESERVATION_STATE_POSTED else (10, 0))
+        assert await shop.stock() == ((6, 0) if state == held.RESERVATION_STATE_POSTED else (10, 0))
 
 
 async def _recall(databases: Databases, shop: Shop, lot: str) -> None:

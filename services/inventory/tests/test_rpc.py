@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import inventory_pb2_grpc
+from switchyard.inventory.v1 import menu_pb2 as menu
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
@@ -13,13 +13,14 @@ from chassis.identity import Principal
 from chassis.testing import Serve, Tenant
 from services.inventory.__main__ import build
 from services.inventory.settings import InventorySettings
+from services.inventory.tests.support import Stub
 
 SITE, OTHER_SITE = str(uuid7()), str(uuid7())
 
 
 async def _stub(serve: Serve, principal: Principal, **told: str) -> Any:
     running = await serve("inventory", build, settings=InventorySettings)
-    return inventory_pb2_grpc.InventoryServiceStub(running.channel(principal, **told))
+    return Stub(running.channel(principal, **told))
 
 
 def _item(**values: Any) -> pb.CreateItemRequest:
@@ -27,8 +28,8 @@ def _item(**values: Any) -> pb.CreateItemRequest:
     return pb.CreateItemRequest(item=pb.Item(**told))
 
 
-def _catalog() -> pb.ListProductsRequest:
-    return pb.ListProductsRequest(catalog_id=SITE)
+def _catalog() -> menu.ListProductsRequest:
+    return menu.ListProductsRequest(catalog_id=SITE)
 
 
 def _batch(item_id: str, quantity: int, *, lot: str = "L1", site: str = SITE, days: int = 0) -> pb.CreateBatchRequest:
@@ -196,11 +197,11 @@ class TestMovements:
 class TestMenu:
     async def test_a_recipe_of_unknown_items_is_refused(self, serve: Serve, tenant: Tenant) -> None:
         stub = await _stub(serve, tenant.user())
-        sold = pb.MenuItem(name="Coffee", recipe=[pb.RecipeLine(item_id=str(uuid7()), quantity=1)])
+        sold = menu.MenuItem(name="Coffee", recipe=[menu.RecipeLine(item_id=str(uuid7()), quantity=1)])
         sold.price.amount, sold.price.currency = 100, "USD"
 
         with pytest.raises(errors.Invalid) as refused:
-            await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+            await stub.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
 
         assert list(refused.value.fields) == ["menu_item.recipe.0.item_id"]
 
@@ -208,24 +209,24 @@ class TestMenu:
         stub = await _stub(serve, tenant.user())
         item = await stub.CreateItem(_item())
         await stub.CreateBatch(_batch(item.id, 50))
-        sold = pb.MenuItem(name="Coffee", recipe=[pb.RecipeLine(item_id=item.id, quantity=18)])
+        sold = menu.MenuItem(name="Coffee", recipe=[menu.RecipeLine(item_id=item.id, quantity=18)])
         sold.price.amount, sold.price.currency = 390, "USD"
-        await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+        await stub.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
         kiosk = await _stub(serve, tenant.kiosk(SITE))
 
-        (product,) = (await kiosk.ListProducts(pb.ListProductsRequest(catalog_id=SITE))).products
+        (product,) = (await kiosk.ListProducts(menu.ListProductsRequest(catalog_id=SITE))).products
 
         assert (product.available, product.available_quantity, product.price.amount) == (True, 2, 390)
         with pytest.raises(errors.NotFound):
-            await kiosk.ListProducts(pb.ListProductsRequest(catalog_id=OTHER_SITE))
+            await kiosk.ListProducts(menu.ListProductsRequest(catalog_id=OTHER_SITE))
 
     async def test_what_has_expired_is_not_on_offer(self, serve: Serve, tenant: Tenant) -> None:
         stub = await _stub(serve, tenant.user())
         item = await stub.CreateItem(_item())
         await stub.CreateBatch(_batch(item.id, 50, days=1))
-        sold = pb.MenuItem(name="Coffee", recipe=[pb.RecipeLine(item_id=item.id, quantity=18)])
+        sold = menu.MenuItem(name="Coffee", recipe=[menu.RecipeLine(item_id=item.id, quantity=18)])
         sold.price.amount, sold.price.currency = 390, "USD"
-        await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
+        await stub.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
 
         kiosk = await _stub(serve, tenant.kiosk(SITE))
 
@@ -236,10 +237,10 @@ class TestMenu:
 
     async def test_switched_off_it_cannot_be_ordered(self, serve: Serve, tenant: Tenant) -> None:
         stub = await _stub(serve, tenant.user())
-        sold = pb.MenuItem(name="Coffee")
+        sold = menu.MenuItem(name="Coffee")
         sold.price.amount, sold.price.currency = 390, "USD"
-        created = await stub.CreateMenuItem(pb.CreateMenuItemRequest(menu_item=sold))
-        request = pb.UpdateMenuItemRequest(id=created.id, menu_item=pb.MenuItem(sold_out=True))
+        created = await stub.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
+        request = menu.UpdateMenuItemRequest(id=created.id, menu_item=menu.MenuItem(sold_out=True))
         request.update_mask.paths.append("sold_out")
 
         await stub.UpdateMenuItem(request)

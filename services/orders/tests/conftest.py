@@ -11,7 +11,7 @@ import grpc.aio
 import pytest_asyncio
 from grpc_status import rpc_status
 from switchyard.common.v1 import common_pb2
-from switchyard.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
 from switchyard.orders.v1 import orders_pb2, orders_pb2_grpc
 from uuid_utils.compat import uuid7
 
@@ -23,9 +23,9 @@ from services.orders.rpc import OrdersRpc
 from services.orders.saga import Sagas
 
 ACTIVE, POSTED, RELEASED = (
-    inventory_pb2.RESERVATION_STATE_ACTIVE,
-    inventory_pb2.RESERVATION_STATE_POSTED,
-    inventory_pb2.RESERVATION_STATE_RELEASED,
+    reservations_pb2.RESERVATION_STATE_ACTIVE,
+    reservations_pb2.RESERVATION_STATE_POSTED,
+    reservations_pb2.RESERVATION_STATE_RELEASED,
 )
 STAFF = {"orders.create", "orders.read", "orders.update"}
 MANAGER = STAFF | {"orders.override"}
@@ -39,7 +39,7 @@ class Fault:
     after: bool = False
 
 
-class Inventory(inventory_pb2_grpc.InventoryServiceServicer):
+class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
     """An inventory with one number of pieces of everything. Faults are taken one a call."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Inventory(inventory_pb2_grpc.InventoryServiceServicer):
             self.quantities[request.order_id] = wanted
             self.states[request.order_id] = ACTIVE
         lines = [
-            inventory_pb2.PricedLine(
+            reservations_pb2.PricedLine(
                 line_id=line.line_id,
                 menu_item_id=line.menu_item_id,
                 name="Flat white",
@@ -96,7 +96,7 @@ class Inventory(inventory_pb2_grpc.InventoryServiceServicer):
             )
             for line in request.lines
         ]
-        return inventory_pb2.Reservation(
+        return reservations_pb2.Reservation(
             order_id=request.order_id, site_id=request.site_id, state=self.states[request.order_id], lines=lines
         )
 
@@ -107,7 +107,7 @@ class Inventory(inventory_pb2_grpc.InventoryServiceServicer):
         if state != wanted and wanted == RELEASED:
             self.stock += self.quantities.pop(request.order_id, 0)
         self.states[request.order_id] = wanted
-        return inventory_pb2.Reservation(order_id=request.order_id, state=wanted)
+        return reservations_pb2.Reservation(order_id=request.order_id, state=wanted)
 
 
 @dataclass
@@ -189,9 +189,8 @@ class Shop:
 async def inventory() -> AsyncIterator[tuple[Inventory, str]]:
     """A served inventory and its address."""
     server = grpc.aio.server()
-    # Orders calls three of its many methods.
-    fake = Inventory()  # type: ignore[abstract]
-    inventory_pb2_grpc.add_InventoryServiceServicer_to_server(fake, server)
+    fake = Inventory()
+    reservations_pb2_grpc.add_ReservationsServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield fake, f"127.0.0.1:{port}"
@@ -209,7 +208,7 @@ async def open_shop(serve: Serve, databases: Databases, tenant: Tenant, inventor
 
     def build(service: Service) -> None:
         channel: Any = service.channel("inventory")
-        parts["sagas"] = Sagas(service.database, inventory_pb2_grpc.InventoryServiceStub(channel))
+        parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
         parts["rpc"] = OrdersRpc(service.database, parts["sagas"], service.pager())
         service.serve(parts["rpc"])
 

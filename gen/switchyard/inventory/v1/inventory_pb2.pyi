@@ -5,7 +5,6 @@ from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from switchyard.common.v1 import common_pb2 as _common_pb2
 from switchyard.options.v1 import policy_pb2 as _policy_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -38,15 +37,6 @@ class MovementType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MOVEMENT_TYPE_ADJUST: _ClassVar[MovementType]
     MOVEMENT_TYPE_WASTE: _ClassVar[MovementType]
     MOVEMENT_TYPE_SALE: _ClassVar[MovementType]
-
-class ReservationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    RESERVATION_STATE_UNSPECIFIED: _ClassVar[ReservationState]
-    RESERVATION_STATE_ACTIVE: _ClassVar[ReservationState]
-    RESERVATION_STATE_PARTIALLY_POSTED: _ClassVar[ReservationState]
-    RESERVATION_STATE_POSTED: _ClassVar[ReservationState]
-    RESERVATION_STATE_RELEASED: _ClassVar[ReservationState]
-    RESERVATION_STATE_EXPIRED: _ClassVar[ReservationState]
 UNIT_UNSPECIFIED: Unit
 UNIT_EACH: Unit
 UNIT_G: Unit
@@ -61,12 +51,6 @@ MOVEMENT_TYPE_DEDUCT: MovementType
 MOVEMENT_TYPE_ADJUST: MovementType
 MOVEMENT_TYPE_WASTE: MovementType
 MOVEMENT_TYPE_SALE: MovementType
-RESERVATION_STATE_UNSPECIFIED: ReservationState
-RESERVATION_STATE_ACTIVE: ReservationState
-RESERVATION_STATE_PARTIALLY_POSTED: ReservationState
-RESERVATION_STATE_POSTED: ReservationState
-RESERVATION_STATE_RELEASED: ReservationState
-RESERVATION_STATE_EXPIRED: ReservationState
 
 class Item(_message.Message):
     __slots__ = ("id", "sku", "name", "category", "supplier", "unit", "low_stock_threshold", "on_hand", "reserved", "available", "version", "created_at", "updated_at")
@@ -279,189 +263,3 @@ class LedgerVerification(_message.Message):
     reserved_by_reservations: int
     reserved_in_balances: int
     def __init__(self, consistent: _Optional[bool] = ..., ledger_quantity: _Optional[int] = ..., balance_quantity: _Optional[int] = ..., movements: _Optional[int] = ..., reserved_by_reservations: _Optional[int] = ..., reserved_in_balances: _Optional[int] = ...) -> None: ...
-
-class RecipeLine(_message.Message):
-    __slots__ = ("item_id", "quantity")
-    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    QUANTITY_FIELD_NUMBER: _ClassVar[int]
-    item_id: str
-    quantity: int
-    def __init__(self, item_id: _Optional[str] = ..., quantity: _Optional[int] = ...) -> None: ...
-
-class MenuItem(_message.Message):
-    __slots__ = ("id", "name", "category", "price", "recipe", "sold_out", "version", "created_at", "updated_at")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    CATEGORY_FIELD_NUMBER: _ClassVar[int]
-    PRICE_FIELD_NUMBER: _ClassVar[int]
-    RECIPE_FIELD_NUMBER: _ClassVar[int]
-    SOLD_OUT_FIELD_NUMBER: _ClassVar[int]
-    VERSION_FIELD_NUMBER: _ClassVar[int]
-    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
-    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    name: str
-    category: str
-    price: _common_pb2.Money
-    recipe: _containers.RepeatedCompositeFieldContainer[RecipeLine]
-    sold_out: bool
-    version: int
-    created_at: _timestamp_pb2.Timestamp
-    updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., recipe: _Optional[_Iterable[_Union[RecipeLine, _Mapping]]] = ..., sold_out: _Optional[bool] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class ListMenuItemsRequest(_message.Message):
-    __slots__ = ("page_size", "cursor", "order_by", "category")
-    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
-    CATEGORY_FIELD_NUMBER: _ClassVar[int]
-    page_size: int
-    cursor: str
-    order_by: str
-    category: str
-    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., category: _Optional[str] = ...) -> None: ...
-
-class ListMenuItemsResponse(_message.Message):
-    __slots__ = ("menu_items", "next_cursor")
-    MENU_ITEMS_FIELD_NUMBER: _ClassVar[int]
-    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
-    menu_items: _containers.RepeatedCompositeFieldContainer[MenuItem]
-    next_cursor: str
-    def __init__(self, menu_items: _Optional[_Iterable[_Union[MenuItem, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
-
-class CreateMenuItemRequest(_message.Message):
-    __slots__ = ("menu_item",)
-    MENU_ITEM_FIELD_NUMBER: _ClassVar[int]
-    menu_item: MenuItem
-    def __init__(self, menu_item: _Optional[_Union[MenuItem, _Mapping]] = ...) -> None: ...
-
-class GetMenuItemRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
-
-class UpdateMenuItemRequest(_message.Message):
-    __slots__ = ("id", "menu_item", "update_mask")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    MENU_ITEM_FIELD_NUMBER: _ClassVar[int]
-    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    menu_item: MenuItem
-    update_mask: _field_mask_pb2.FieldMask
-    def __init__(self, id: _Optional[str] = ..., menu_item: _Optional[_Union[MenuItem, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
-
-class DeleteMenuItemRequest(_message.Message):
-    __slots__ = ("id",)
-    ID_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
-
-class ListProductsRequest(_message.Message):
-    __slots__ = ("catalog_id", "page_size", "cursor")
-    CATALOG_ID_FIELD_NUMBER: _ClassVar[int]
-    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
-    CURSOR_FIELD_NUMBER: _ClassVar[int]
-    catalog_id: str
-    page_size: int
-    cursor: str
-    def __init__(self, catalog_id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
-
-class Product(_message.Message):
-    __slots__ = ("id", "name", "category", "price", "available", "available_quantity")
-    ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    CATEGORY_FIELD_NUMBER: _ClassVar[int]
-    PRICE_FIELD_NUMBER: _ClassVar[int]
-    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
-    AVAILABLE_QUANTITY_FIELD_NUMBER: _ClassVar[int]
-    id: str
-    name: str
-    category: str
-    price: _common_pb2.Money
-    available: bool
-    available_quantity: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., available: _Optional[bool] = ..., available_quantity: _Optional[int] = ...) -> None: ...
-
-class ListProductsResponse(_message.Message):
-    __slots__ = ("products", "next_cursor")
-    PRODUCTS_FIELD_NUMBER: _ClassVar[int]
-    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
-    products: _containers.RepeatedCompositeFieldContainer[Product]
-    next_cursor: str
-    def __init__(self, products: _Optional[_Iterable[_Union[Product, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
-
-class ReserveLine(_message.Message):
-    __slots__ = ("line_id", "menu_item_id", "quantity")
-    LINE_ID_FIELD_NUMBER: _ClassVar[int]
-    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    QUANTITY_FIELD_NUMBER: _ClassVar[int]
-    line_id: str
-    menu_item_id: str
-    quantity: int
-    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ...) -> None: ...
-
-class ReserveRequest(_message.Message):
-    __slots__ = ("order_id", "site_id", "lines")
-    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    LINES_FIELD_NUMBER: _ClassVar[int]
-    order_id: str
-    site_id: str
-    lines: _containers.RepeatedCompositeFieldContainer[ReserveLine]
-    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReserveLine, _Mapping]]] = ...) -> None: ...
-
-class PricedLine(_message.Message):
-    __slots__ = ("line_id", "menu_item_id", "name", "quantity", "unit_price")
-    LINE_ID_FIELD_NUMBER: _ClassVar[int]
-    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    NAME_FIELD_NUMBER: _ClassVar[int]
-    QUANTITY_FIELD_NUMBER: _ClassVar[int]
-    UNIT_PRICE_FIELD_NUMBER: _ClassVar[int]
-    line_id: str
-    menu_item_id: str
-    name: str
-    quantity: int
-    unit_price: _common_pb2.Money
-    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., quantity: _Optional[int] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ...) -> None: ...
-
-class Pick(_message.Message):
-    __slots__ = ("item_id", "batch_id", "quantity", "reason")
-    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
-    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
-    QUANTITY_FIELD_NUMBER: _ClassVar[int]
-    REASON_FIELD_NUMBER: _ClassVar[int]
-    item_id: str
-    batch_id: str
-    quantity: int
-    reason: str
-    def __init__(self, item_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., quantity: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
-
-class Reservation(_message.Message):
-    __slots__ = ("order_id", "site_id", "state", "lines", "picks", "expires_at")
-    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    STATE_FIELD_NUMBER: _ClassVar[int]
-    LINES_FIELD_NUMBER: _ClassVar[int]
-    PICKS_FIELD_NUMBER: _ClassVar[int]
-    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
-    order_id: str
-    site_id: str
-    state: ReservationState
-    lines: _containers.RepeatedCompositeFieldContainer[PricedLine]
-    picks: _containers.RepeatedCompositeFieldContainer[Pick]
-    expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., state: _Optional[_Union[ReservationState, str]] = ..., lines: _Optional[_Iterable[_Union[PricedLine, _Mapping]]] = ..., picks: _Optional[_Iterable[_Union[Pick, _Mapping]]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
-
-class PostReservationRequest(_message.Message):
-    __slots__ = ("order_id",)
-    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
-    order_id: str
-    def __init__(self, order_id: _Optional[str] = ...) -> None: ...
-
-class ReleaseReservationRequest(_message.Message):
-    __slots__ = ("order_id",)
-    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
-    order_id: str
-    def __init__(self, order_id: _Optional[str] = ...) -> None: ...

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class InventoryServiceStub:
-    """Items, batches, the movement ledger, reservations and the catalog.
+    """Items, batches and the movement ledger.
     """
 
     def __init__(self, channel):
@@ -86,55 +86,10 @@ class InventoryServiceStub:
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.VerifyLedgerRequest.SerializeToString,
                 response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.LedgerVerification.FromString,
                 _registered_method=True)
-        self.ListMenuItems = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/ListMenuItems',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsResponse.FromString,
-                _registered_method=True)
-        self.CreateMenuItem = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/CreateMenuItem',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMenuItemRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-                _registered_method=True)
-        self.GetMenuItem = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/GetMenuItem',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMenuItemRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-                _registered_method=True)
-        self.UpdateMenuItem = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/UpdateMenuItem',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateMenuItemRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-                _registered_method=True)
-        self.DeleteMenuItem = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/DeleteMenuItem',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.DeleteMenuItemRequest.SerializeToString,
-                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
-                _registered_method=True)
-        self.ListProducts = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/ListProducts',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsResponse.FromString,
-                _registered_method=True)
-        self.Reserve = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/Reserve',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReserveRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
-                _registered_method=True)
-        self.PostReservation = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/PostReservation',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.PostReservationRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
-                _registered_method=True)
-        self.ReleaseReservation = channel.unary_unary(
-                '/switchyard.inventory.v1.InventoryService/ReleaseReservation',
-                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReleaseReservationRequest.SerializeToString,
-                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
-                _registered_method=True)
 
 
 class InventoryServiceServicer:
-    """Items, batches, the movement ledger, reservations and the catalog.
+    """Items, batches and the movement ledger.
     """
 
     def ListItems(self, request, context):
@@ -208,72 +163,6 @@ class InventoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListMenuItems(self, request, context):
-        """List what is sold.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def CreateMenuItem(self, request, context):
-        """Put something on the menu.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetMenuItem(self, request, context):
-        """Read one menu item.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def UpdateMenuItem(self, request, context):
-        """Change a menu item.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def DeleteMenuItem(self, request, context):
-        """Take a menu item off the menu for good. It is kept for the history.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ListProducts(self, request, context):
-        """A kiosk's read model of the catalog: what its site sells now.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def Reserve(self, request, context):
-        """Promise stock to an order: resolves the lines' recipes and prices, picks batches first expiry first, and holds the
-        quantities. Idempotent by order id: asked again it answers with the same reservation.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def PostReservation(self, request, context):
-        """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
-        409 when there is not enough. Idempotent; a released or expired reservation is 409.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ReleaseReservation(self, request, context):
-        """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
-        reservation that arrives late holds nothing. A posted reservation is 409.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_InventoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -327,51 +216,6 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.VerifyLedgerRequest.FromString,
                     response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.LedgerVerification.SerializeToString,
             ),
-            'ListMenuItems': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListMenuItems,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsResponse.SerializeToString,
-            ),
-            'CreateMenuItem': grpc.unary_unary_rpc_method_handler(
-                    servicer.CreateMenuItem,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMenuItemRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.SerializeToString,
-            ),
-            'GetMenuItem': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetMenuItem,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMenuItemRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.SerializeToString,
-            ),
-            'UpdateMenuItem': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateMenuItem,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateMenuItemRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.SerializeToString,
-            ),
-            'DeleteMenuItem': grpc.unary_unary_rpc_method_handler(
-                    servicer.DeleteMenuItem,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.DeleteMenuItemRequest.FromString,
-                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
-            ),
-            'ListProducts': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListProducts,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsResponse.SerializeToString,
-            ),
-            'Reserve': grpc.unary_unary_rpc_method_handler(
-                    servicer.Reserve,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReserveRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.SerializeToString,
-            ),
-            'PostReservation': grpc.unary_unary_rpc_method_handler(
-                    servicer.PostReservation,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.PostReservationRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.SerializeToString,
-            ),
-            'ReleaseReservation': grpc.unary_unary_rpc_method_handler(
-                    servicer.ReleaseReservation,
-                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReleaseReservationRequest.FromString,
-                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.SerializeToString,
-            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'switchyard.inventory.v1.InventoryService', rpc_method_handlers)
@@ -381,7 +225,7 @@ def add_InventoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InventoryService:
-    """Items, batches, the movement ledger, reservations and the catalog.
+    """Items, batches and the movement ledger.
     """
 
     @staticmethod
@@ -644,249 +488,6 @@ class InventoryService:
             '/switchyard.inventory.v1.InventoryService/VerifyLedger',
             switchyard_dot_inventory_dot_v1_dot_inventory__pb2.VerifyLedgerRequest.SerializeToString,
             switchyard_dot_inventory_dot_v1_dot_inventory__pb2.LedgerVerification.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListMenuItems(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/ListMenuItems',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMenuItemsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def CreateMenuItem(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/CreateMenuItem',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMenuItemRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetMenuItem(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/GetMenuItem',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMenuItemRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def UpdateMenuItem(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/UpdateMenuItem',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateMenuItemRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.MenuItem.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def DeleteMenuItem(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/DeleteMenuItem',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.DeleteMenuItemRequest.SerializeToString,
-            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ListProducts(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/ListProducts',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListProductsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def Reserve(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/Reserve',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReserveRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PostReservation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/PostReservation',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.PostReservationRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ReleaseReservation(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/switchyard.inventory.v1.InventoryService/ReleaseReservation',
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReleaseReservationRequest.SerializeToString,
-            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Reservation.FromString,
             options,
             channel_credentials,
             insecure,

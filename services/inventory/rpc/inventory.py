@@ -1,4 +1,4 @@
-"""The edge of inventory: one method an RPC, in the contract's order."""
+"""Items, batches and movements, as the contract orders them."""
 
 from uuid import UUID
 
@@ -6,30 +6,28 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
 
-from chassis import audit, call, errors
+from chassis import call, errors
 from chassis.db import Database, Query
 from chassis.paging import Page, Pager
 from chassis.rpc import server
-from services.inventory import inventory, ledger, menu, messages, reservations, store
-from services.inventory.models import Batch, Item, MenuItem, Movement
+from services.inventory import inventory, ledger, messages, store
+from services.inventory.models import Batch, Item, Movement
 
 _ITEM_COLUMNS = {"id": Item.id, "sku": Item.sku, "name": Item.name, "created_at": Item.created_at}
 _BATCH_COLUMNS = {"id": Batch.id, "expires_at": Batch.expires_at, "received_at": Batch.received_at}
-_MENU_COLUMNS = {"id": MenuItem.id, "name": MenuItem.name, "created_at": MenuItem.created_at}
 _MOVEMENT_COLUMNS = {"id": Movement.id, "recorded_at": Movement.recorded_at}
 # Statements that are kept, one for each shape of a list; clients send few shapes.
 _STATEMENTS_MAX = 256
 
 
 class InventoryRpc:
-    """Serves the contract. `reservation_life_s`: after so many seconds a promise lapses by itself."""
+    """Serves `switchyard.inventory.v1.InventoryService`."""
 
     service = pb.DESCRIPTOR.services_by_name["InventoryService"]
 
-    def __init__(self, database: Database, pager: Pager, reservation_life_s: float) -> None:
+    def __init__(self, database: Database, pager: Pager) -> None:
         self._database = database
         self._pager = pager
-        self._reservation_life_s = reservation_life_s
         self._lists: dict[object, Query] = {}
 
     async def ListItems(self, request: pb.ListItemsRequest) -> pb.ListItemsResponse:
@@ -87,52 +85,6 @@ class InventoryRpc:
     @server.transactional
     async def VerifyLedger(self, request: pb.VerifyLedgerRequest, session: AsyncSession) -> pb.LedgerVerification:
         return await ledger.verify(session, request.item_id)
-
-    @server.transactional
-    async def ListMenuItems(self, request: pb.ListMenuItemsRequest, session: AsyncSession) -> pb.ListMenuItemsResponse:
-        page = self._pager.page(request, _MENU_COLUMNS, default="name")
-        kept, cursor = page.cut((await session.scalars(page.apply(store.menu(request.category)))).all())
-        return pb.ListMenuItemsResponse(menu_items=[messages.menu_item(row) for row in kept], next_cursor=cursor)
-
-    @server.transactional
-    async def CreateMenuItem(self, request: pb.CreateMenuItemRequest, session: AsyncSession) -> pb.MenuItem:
-        return messages.menu_item(await menu.create(session, request.menu_item))
-
-    @server.transactional
-    async def GetMenuItem(self, request: pb.GetMenuItemRequest, session: AsyncSession) -> pb.MenuItem:
-        return messages.menu_item(await menu.get(session, request.id))
-
-    @server.transactional
-    async def UpdateMenuItem(self, request: pb.UpdateMenuItemRequest, session: AsyncSession) -> pb.MenuItem:
-        changed = await menu.change(session, request.id, request.menu_item, request.update_mask.paths)
-        return messages.menu_item(changed)
-
-    @server.transactional
-    async def DeleteMenuItem(self, request: pb.DeleteMenuItemRequest, session: AsyncSession) -> Empty:
-        await menu.remove(session, request.id)
-        return Empty()
-
-    @server.transactional
-    async def ListProducts(self, request: pb.ListProductsRequest, session: AsyncSession) -> pb.ListProductsResponse:
-        inventory.check_site(request.catalog_id)
-        page = self._pager.page(request, _MENU_COLUMNS, default="name")
-        kept, cursor = page.cut((await session.scalars(page.apply(store.menu()))).all())
-        products = await menu.products(session, request.catalog_id, kept)
-        return pb.ListProductsResponse(products=products, next_cursor=cursor)
-
-    @server.transactional
-    async def Reserve(self, request: pb.ReserveRequest, session: AsyncSession) -> pb.Reservation:
-        audit.about(session, f"orders/{request.order_id}")
-        row, picks = await reservations.reserve(session, request, life_s=self._reservation_life_s)
-        return messages.reservation(row, picks)
-
-    @server.transactional
-    async def PostReservation(self, request: pb.PostReservationRequest, session: AsyncSession) -> pb.Reservation:
-        return messages.reservation(*await reservations.post(session, request.order_id))
-
-    @server.transactional
-    async def ReleaseReservation(self, request: pb.ReleaseReservationRequest, session: AsyncSession) -> pb.Reservation:
-        return messages.reservation(*await reservations.release(session, request.order_id))
 
     def _list_query(self, page: Page, filters: tuple[str, ...]) -> Query:
         shape = (page.shape, filters)

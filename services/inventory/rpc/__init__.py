@@ -1,0 +1,1 @@
+"""The edges of inventory: one module a gRPC service."""

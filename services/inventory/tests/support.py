@@ -1,0 +1,19 @@
+"""What the tests of inventory share."""
+
+from typing import Any
+
+from switchyard.inventory.v1 import inventory_pb2_grpc, menu_pb2_grpc, reservations_pb2_grpc
+
+
+class Stub:
+    """The methods of all of inventory's gRPC services, as one."""
+
+    def __init__(self, channel: Any) -> None:
+        self._stubs = (
+            inventory_pb2_grpc.InventoryServiceStub(channel),
+            menu_pb2_grpc.MenuServiceStub(channel),
+            reservations_pb2_grpc.ReservationsServiceStub(channel),
+        )
+
+    def __getattr__(self, method: str) -> Any:
+        return next(getattr(stub, method) for stub in self._stubs if hasattr(stub, method))
