@@ -32,6 +32,7 @@ import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from nats.aio.client import Client as Nats
+from switchyard.tenants.v1 import sites_pb2_grpc
 
 from chassis import directory, identity, inbox, outbox, paging, periodic, registration, revocation, streams, telemetry
 from chassis.credentials import Credentials
@@ -39,6 +40,7 @@ from chassis.db import Database
 from chassis.operations import Operations
 from chassis.rpc import client, server
 from chassis.settings import ServiceSettings
+from chassis.sites import Sites
 
 # Work that has not ended this long after it was cancelled is cancelled again.
 CANCEL_AGAIN_S = 0.5
@@ -108,6 +110,10 @@ class Service:
         """Reads pages; its cursors are good in every process of this service."""
         secret = self.settings.service_credential.get_secret_value().encode()
         return paging.Pager(hmac.new(secret, b"cursor", hashlib.sha256).digest())
+
+    def sites(self) -> Sites:
+        """The sites of the callers' tenants."""
+        return Sites(sites_pb2_grpc.SitesServiceStub(self.channel("tenants")))
 
     # What the tests' service makes in another way.
 

@@ -34,6 +34,7 @@ from google.protobuf.message import Message
 from joserfc.jwk import KeySet, OKPKey
 from nats.aio.client import Client as Nats
 from pydantic import SecretStr
+from switchyard.tenants.v1 import sites_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity, migrate, outbox, policy, streams
@@ -42,6 +43,7 @@ from chassis.identity import Principal
 from chassis.rpc import metadata
 from chassis.service import Service
 from chassis.settings import ServiceSettings
+from chassis.sites import Sites
 
 # The same cases in every run, however long the machine takes.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -126,6 +128,25 @@ class Unregistered:
         """Nothing to close."""
 
 
+class EverySite(Sites):
+    """Tenants as it never is: it has every site, but for the `closed` ones, each with the stations in `stations`."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.closed: set[str] = set()
+        self.stations: dict[str, list[str]] = {}
+        self.time_zone = "UTC"
+
+    async def _resolve(self, site_ids: list[str]) -> Any:
+        return [
+            sites_pb2.ResolvedSite(
+                id=site, name="A site", time_zone=self.time_zone, station_ids=self.stations.get(site)
+            )
+            for site in site_ids or self.stations
+            if site not in self.closed
+        ]
+
+
 class TestedService(Service):
     """A service as it runs, but for the keys, the directory and the registry entry."""
 
@@ -136,6 +157,11 @@ class TestedService(Service):
     def __init__(self, name: str, settings: ServiceSettings, addresses: dict[str, str]) -> None:
         super().__init__(name, settings)
         self._addresses = addresses
+        self.every_site = EverySite()
+
+    def sites(self) -> EverySite:
+        """Without tenants."""
+        return self.every_site
 
     def make_credentials(self) -> Any:
         """Without auth."""

@@ -105,3 +105,11 @@ def _dated(message: Dated, row: Changing) -> Dated:
     message.created_at.FromDatetime(row.created_at)
     message.updated_at.FromDatetime(row.updated_at)
     return message
+
+
+def resolved(record: Any) -> sites_pb2.ResolvedSite:
+    """What other services want to know of a site."""
+    stations = map(str, record["station_ids"])
+    return sites_pb2.ResolvedSite(
+        id=str(record["id"]), name=record["name"], time_zone=record["time_zone"], station_ids=stations
+    )

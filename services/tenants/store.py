@@ -20,7 +20,15 @@ _ID = sa.bindparam("id", type_=sa.Uuid)
 TENANT = Query(sa.select(*Tenant.__table__.columns).where(Tenant.id == _ID).limit(_ONE))
 SITE = Query(sa.select(*Site.__table__.columns).where(Site.deleted_at.is_(None), Site.id == _ID).limit(_ONE))
 
-_RESOLVED: list[Any] = [Site.id, Site.name, Site.time_zone]
+_stations = sa.select(Station.id).where(
+    Station.tenant_id == Site.tenant_id, Station.site_id == Site.id, Station.deleted_at.is_(None)
+)
+_RESOLVED: list[Any] = [
+    Site.id,
+    Site.name,
+    Site.time_zone,
+    sa.func.array(_stations.scalar_subquery()).label("station_ids"),
+]
 _OPEN = sa.select(*_RESOLVED).where(Site.deleted_at.is_(None)).order_by(Site.name, Site.id)
 _LIMIT: sa.ColumnElement[int] = sa.literal_column(str(RESOLVED_MAX))
 # Other services ask for these at every sign-in: see `chassis.db.Query`.

@@ -19,7 +19,8 @@ from chassis import clock, errors
 from chassis.identity import Principal
 from chassis.service import Service
 from chassis.testing import Databases, Running, Serve, Tenant
-from services.orders.rpc import OrdersRpc
+from services.orders.rpc.counter import Counter
+from services.orders.rpc.orders import OrdersRpc
 from services.orders.saga import Sagas
 
 ACTIVE, POSTED, RELEASED = (
@@ -209,7 +210,7 @@ async def open_shop(serve: Serve, databases: Databases, tenant: Tenant, inventor
     def build(service: Service) -> None:
         channel: Any = service.channel("inventory")
         parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
-        parts["rpc"] = OrdersRpc(service.database, parts["sagas"], service.pager())
+        parts["rpc"] = OrdersRpc(service.database, Counter(service.database, parts["sagas"]), service.pager())
         service.serve(parts["rpc"])
 
     running = await serve("orders", build, addresses={"inventory": inventory[1]})

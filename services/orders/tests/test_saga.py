@@ -18,7 +18,8 @@ from uuid_utils.compat import uuid7
 from chassis import call, clock, errors
 from chassis.identity import Principal
 from services.orders import saga
-from services.orders.rpc import OrdersRpc
+from services.orders.rpc.counter import Counter
+from services.orders.rpc.orders import OrdersRpc
 from services.orders.saga import Sagas
 
 QUEUED, READY, COMPLETED, CANCELLED, DRAFT = (
@@ -47,7 +48,7 @@ class Mortal:
         self.service = self._database.service
         self.read = self._database.read
         self.sagas = Sagas(self, self)  # type: ignore[arg-type]
-        self.rpc = OrdersRpc(self, self.sagas, shop.running.service.pager())  # type: ignore[arg-type]
+        self.rpc = OrdersRpc(self, Counter(self, self.sagas), shop.running.service.pager())  # type: ignore[arg-type]
 
     def _point(self) -> None:
         self._left -= 1

@@ -82,8 +82,7 @@ class SitesRpc:
         if request.site_ids:
             query, told = store.OPEN_SITES_BY_ID, {"ids": [UUID(site) for site in request.site_ids]}
         rows = await self._database.read(query, call.current().principal.tenant, **told)
-        found = [pb.ResolvedSite(id=str(row["id"]), name=row["name"], time_zone=row["time_zone"]) for row in rows]
-        return pb.ResolveSitesResponse(sites=found)
+        return pb.ResolveSitesResponse(sites=[messages.resolved(row) for row in rows])
 
 
 def _columns(model: type[Site | Station]) -> dict[str, object]:

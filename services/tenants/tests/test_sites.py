@@ -322,6 +322,15 @@ class TestResolveSites:
 
         assert [(one.id, one.name, one.time_zone) for one in answer.sites] == [(open_one.id, "A", "UTC")]
 
+    async def test_with_the_stations_that_there_are(self, company: Company) -> None:
+        site = await company.site("A")
+        kept, removed = await company.station(site.id, "Bar"), await company.station(site.id, "Till")
+        await company.user().DeleteStation(pb.DeleteStationRequest(id=removed.id))
+
+        answer = await company.by(company.tenant.service("auth")).ResolveSites(pb.ResolveSitesRequest())
+
+        assert list(answer.sites[0].station_ids) == [kept.id]
+
     async def test_all_unless_named(self, company: Company) -> None:
         for name in "BA":
             await company.site(name)

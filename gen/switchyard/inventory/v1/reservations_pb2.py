@@ -29,51 +29,67 @@ from switchyard.common.v1 import common_pb2 as switchyard_dot_common_dot_v1_dot_
 from switchyard.options.v1 import policy_pb2 as switchyard_dot_options_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*switchyard/inventory/v1/reservations.proto\x12\x17switchyard.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!switchyard/common/v1/common.proto\x1a\"switchyard/options/v1/policy.proto\"f\n\x0bReserveLine\x12\x19\n\x07line_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x0cmenu_item_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08quantity\x18\x03 \x01(\x03\x42\n\xbaH\x07\"\x05\x18\x90N(\x01\"\x8e\x01\n\x0eReserveRequest\x12\x1d\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01\x12\x1c\n\x07site_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01\x12?\n\x05lines\x18\x03 \x03(\x0b\x32$.switchyard.inventory.v1.ReserveLineB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64\"\x84\x01\n\nPricedLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0cmenu_item_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12/\n\nunit_price\x18\x05 \x01(\x0b\x32\x1b.switchyard.common.v1.Money\"K\n\x04Pick\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xfc\x01\n\x0bReservation\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32).switchyard.inventory.v1.ReservationState\x12\x32\n\x05lines\x18\x04 \x03(\x0b\x32#.switchyard.inventory.v1.PricedLine\x12,\n\x05picks\x18\x05 \x03(\x0b\x32\x1d.switchyard.inventory.v1.Pick\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"4\n\x16PostReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"7\n\x19ReleaseReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01*\xd8\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18RESERVATION_STATE_ACTIVE\x10\x01\x12&\n\"RESERVATION_STATE_PARTIALLY_POSTED\x10\x02\x12\x1c\n\x18RESERVATION_STATE_POSTED\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x05\x32\xf3\x04\n\x13ReservationsService\x12\xae\x01\n\x07Reserve\x12\'.switchyard.inventory.v1.ReserveRequest\x1a$.switchyard.inventory.v1.Reservation\"T\xea\xe0\x18\'\x1a\x01\x04(\x03\x38\x01R\x12INSUFFICIENT_STOCKR\x08SOLD_OUTX\x01\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/inventory/reservations:\x01*\x12\xd9\x01\n\x0fPostReservation\x12/.switchyard.inventory.v1.PostReservationRequest\x1a$.switchyard.inventory.v1.Reservation\"o\xea\xe0\x18\x35\x1a\x01\x04(\x03R\x12INSUFFICIENT_STOCKR\x18INVALID_STATE_TRANSITIONX\x01\x82\xd3\xe4\x93\x02\x30\"./api/v1/inventory/reservations/{order_id}/post\x12\xce\x01\n\x12ReleaseReservation\x12\x32.switchyard.inventory.v1.ReleaseReservationRequest\x1a$.switchyard.inventory.v1.Reservation\"^\xea\xe0\x18!\x1a\x01\x04(\x03R\x18INVALID_STATE_TRANSITIONX\x01\x82\xd3\xe4\x93\x02\x33\"1/api/v1/inventory/reservations/{order_id}/releaseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*switchyard/inventory/v1/reservations.proto\x12\x17switchyard.inventory.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!switchyard/common/v1/common.proto\x1a\"switchyard/options/v1/policy.proto\"M\n\x0e\x43hosenModifier\x12\x1e\n\toption_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01\x12\x1b\n\x08quantity\x18\x02 \x01(\x03\x42\t\xbaH\x06\"\x04\x18\x64(\x00\"\xac\x01\n\x0bReserveLine\x12\x19\n\x07line_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1e\n\x0cmenu_item_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1c\n\x08quantity\x18\x03 \x01(\x03\x42\n\xbaH\x07\"\x05\x18\x90N(\x01\x12\x44\n\tmodifiers\x18\x04 \x03(\x0b\x32\'.switchyard.inventory.v1.ChosenModifierB\x08\xbaH\x05\x92\x01\x02\x10\x32\"\xc1\x01\n\x0eReserveRequest\x12\x1d\n\x08order_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01\x12\x1c\n\x07site_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xc8\x01\x01\x12@\n\x05lines\x18\x03 \x03(\x0b\x32$.switchyard.inventory.v1.ReserveLineB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xc8\x01\x12!\n\nstation_id\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x88\x01\x01\x42\r\n\x0b_station_id\"\xc0\x01\n\nPricedLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x14\n\x0cmenu_item_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12/\n\nunit_price\x18\x05 \x01(\x0b\x32\x1b.switchyard.common.v1.Money\x12:\n\tmodifiers\x18\x06 \x03(\x0b\x32\'.switchyard.inventory.v1.PricedModifier\"o\n\x0ePricedModifier\x12\x11\n\toption_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12*\n\x05price\x18\x04 \x01(\x0b\x32\x1b.switchyard.common.v1.Money\"\\\n\x04Pick\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61tch_id\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07line_id\x18\x05 \x01(\t\"\xfc\x01\n\x0bReservation\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x38\n\x05state\x18\x03 \x01(\x0e\x32).switchyard.inventory.v1.ReservationState\x12\x32\n\x05lines\x18\x04 \x03(\x0b\x32#.switchyard.inventory.v1.PricedLine\x12,\n\x05picks\x18\x05 \x03(\x0b\x32\x1d.switchyard.inventory.v1.Pick\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x16PostReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x08line_ids\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\xc8\x01\"\x05r\x03\xb0\x01\x01\"[\n\x19ReleaseReservationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\"\n\x08line_ids\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\xc8\x01\"\x05r\x03\xb0\x01\x01*\xd8\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18RESERVATION_STATE_ACTIVE\x10\x01\x12&\n\"RESERVATION_STATE_PARTIALLY_POSTED\x10\x02\x12\x1c\n\x18RESERVATION_STATE_POSTED\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RELEASED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x05\x32\xf3\x04\n\x13ReservationsService\x12\xae\x01\n\x07Reserve\x12\'.switchyard.inventory.v1.ReserveRequest\x1a$.switchyard.inventory.v1.Reservation\"T\xea\xe0\x18\'\x1a\x01\x04(\x03\x38\x01R\x12INSUFFICIENT_STOCKR\x08SOLD_OUTX\x01\x82\xd3\xe4\x93\x02#\"\x1e/api/v1/inventory/reservations:\x01*\x12\xd9\x01\n\x0fPostReservation\x12/.switchyard.inventory.v1.PostReservationRequest\x1a$.switchyard.inventory.v1.Reservation\"o\xea\xe0\x18\x35\x1a\x01\x04(\x03R\x12INSUFFICIENT_STOCKR\x18INVALID_STATE_TRANSITIONX\x01\x82\xd3\xe4\x93\x02\x30\"./api/v1/inventory/reservations/{order_id}/post\x12\xce\x01\n\x12ReleaseReservation\x12\x32.switchyard.inventory.v1.ReleaseReservationRequest\x1a$.switchyard.inventory.v1.Reservation\"^\xea\xe0\x18!\x1a\x01\x04(\x03R\x18INVALID_STATE_TRANSITIONX\x01\x82\xd3\xe4\x93\x02\x33\"1/api/v1/inventory/reservations/{order_id}/releaseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.inventory.v1.reservations_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_CHOSENMODIFIER'].fields_by_name['option_id']._loaded_options = None
+  _globals['_CHOSENMODIFIER'].fields_by_name['option_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
+  _globals['_CHOSENMODIFIER'].fields_by_name['quantity']._loaded_options = None
+  _globals['_CHOSENMODIFIER'].fields_by_name['quantity']._serialized_options = b'\272H\006\"\004\030d(\000'
   _globals['_RESERVELINE'].fields_by_name['line_id']._loaded_options = None
   _globals['_RESERVELINE'].fields_by_name['line_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RESERVELINE'].fields_by_name['menu_item_id']._loaded_options = None
   _globals['_RESERVELINE'].fields_by_name['menu_item_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_RESERVELINE'].fields_by_name['quantity']._loaded_options = None
   _globals['_RESERVELINE'].fields_by_name['quantity']._serialized_options = b'\272H\007\"\005\030\220N(\001'
+  _globals['_RESERVELINE'].fields_by_name['modifiers']._loaded_options = None
+  _globals['_RESERVELINE'].fields_by_name['modifiers']._serialized_options = b'\272H\005\222\001\002\0202'
   _globals['_RESERVEREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_RESERVEREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
   _globals['_RESERVEREQUEST'].fields_by_name['site_id']._loaded_options = None
   _globals['_RESERVEREQUEST'].fields_by_name['site_id']._serialized_options = b'\272H\010r\003\260\001\001\310\001\001'
   _globals['_RESERVEREQUEST'].fields_by_name['lines']._loaded_options = None
-  _globals['_RESERVEREQUEST'].fields_by_name['lines']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
+  _globals['_RESERVEREQUEST'].fields_by_name['lines']._serialized_options = b'\272H\010\222\001\005\010\001\020\310\001'
+  _globals['_RESERVEREQUEST'].fields_by_name['station_id']._loaded_options = None
+  _globals['_RESERVEREQUEST'].fields_by_name['station_id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_POSTRESERVATIONREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_POSTRESERVATIONREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_POSTRESERVATIONREQUEST'].fields_by_name['line_ids']._loaded_options = None
+  _globals['_POSTRESERVATIONREQUEST'].fields_by_name['line_ids']._serialized_options = b'\272H\r\222\001\n\020\310\001\"\005r\003\260\001\001'
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\005r\003\260\001\001'
+  _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['line_ids']._loaded_options = None
+  _globals['_RELEASERESERVATIONREQUEST'].fields_by_name['line_ids']._serialized_options = b'\272H\r\222\001\n\020\310\001\"\005r\003\260\001\001'
   _globals['_RESERVATIONSSERVICE'].methods_by_name['Reserve']._loaded_options = None
   _globals['_RESERVATIONSSERVICE'].methods_by_name['Reserve']._serialized_options = b'\352\340\030\'\032\001\004(\0038\001R\022INSUFFICIENT_STOCKR\010SOLD_OUTX\001\202\323\344\223\002#\"\036/api/v1/inventory/reservations:\001*'
   _globals['_RESERVATIONSSERVICE'].methods_by_name['PostReservation']._loaded_options = None
   _globals['_RESERVATIONSSERVICE'].methods_by_name['PostReservation']._serialized_options = b'\352\340\0305\032\001\004(\003R\022INSUFFICIENT_STOCKR\030INVALID_STATE_TRANSITIONX\001\202\323\344\223\0020\"./api/v1/inventory/reservations/{order_id}/post'
   _globals['_RESERVATIONSSERVICE'].methods_by_name['ReleaseReservation']._loaded_options = None
   _globals['_RESERVATIONSSERVICE'].methods_by_name['ReleaseReservation']._serialized_options = b'\352\340\030!\032\001\004(\003R\030INVALID_STATE_TRANSITIONX\001\202\323\344\223\0023\"1/api/v1/inventory/reservations/{order_id}/release'
-  _globals['_RESERVATIONSTATE']._serialized_start=1062
-  _globals['_RESERVATIONSTATE']._serialized_end=1278
-  _globals['_RESERVELINE']._serialized_start=234
-  _globals['_RESERVELINE']._serialized_end=336
-  _globals['_RESERVEREQUEST']._serialized_start=339
-  _globals['_RESERVEREQUEST']._serialized_end=481
-  _globals['_PRICEDLINE']._serialized_start=484
-  _globals['_PRICEDLINE']._serialized_end=616
-  _globals['_PICK']._serialized_start=618
-  _globals['_PICK']._serialized_end=693
-  _globals['_RESERVATION']._serialized_start=696
-  _globals['_RESERVATION']._serialized_end=948
-  _globals['_POSTRESERVATIONREQUEST']._serialized_start=950
-  _globals['_POSTRESERVATIONREQUEST']._serialized_end=1002
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1004
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1059
-  _globals['_RESERVATIONSSERVICE']._serialized_start=1281
-  _globals['_RESERVATIONSSERVICE']._serialized_end=1908
+  _globals['_RESERVATIONSTATE']._serialized_start=1525
+  _globals['_RESERVATIONSTATE']._serialized_end=1741
+  _globals['_CHOSENMODIFIER']._serialized_start=234
+  _globals['_CHOSENMODIFIER']._serialized_end=311
+  _globals['_RESERVELINE']._serialized_start=314
+  _globals['_RESERVELINE']._serialized_end=486
+  _globals['_RESERVEREQUEST']._serialized_start=489
+  _globals['_RESERVEREQUEST']._serialized_end=682
+  _globals['_PRICEDLINE']._serialized_start=685
+  _globals['_PRICEDLINE']._serialized_end=877
+  _globals['_PRICEDMODIFIER']._serialized_start=879
+  _globals['_PRICEDMODIFIER']._serialized_end=990
+  _globals['_PICK']._serialized_start=992
+  _globals['_PICK']._serialized_end=1084
+  _globals['_RESERVATION']._serialized_start=1087
+  _globals['_RESERVATION']._serialized_end=1339
+  _globals['_POSTRESERVATIONREQUEST']._serialized_start=1341
+  _globals['_POSTRESERVATIONREQUEST']._serialized_end=1429
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1431
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1522
+  _globals['_RESERVATIONSSERVICE']._serialized_start=1744
+  _globals['_RESERVATIONSSERVICE']._serialized_end=2371
 # @@protoc_insertion_point(module_scope)

@@ -57,15 +57,16 @@ class ReservationsServiceServicer:
     """
 
     def Reserve(self, request, context):
-        """Promise stock to an order: resolves the lines' recipes and prices, picks batches first expiry first, and holds the
-        quantities. Idempotent by order id: asked again it answers with the same reservation.
+        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
+        holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
+        it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PostReservation(self, request, context):
-        """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+        """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
         409 when there is not enough. Idempotent; a released or expired reservation is 409.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -73,7 +74,7 @@ class ReservationsServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
+        """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
         reservation that arrives late holds nothing. A posted reservation is 409.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -34,15 +34,16 @@ class ReservationsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReservationsServiceAsyncStub: ...
     Reserve: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.ReserveRequest, _reservations_pb2.Reservation]
-    """Promise stock to an order: resolves the lines' recipes and prices, picks batches first expiry first, and holds the
-    quantities. Idempotent by order id: asked again it answers with the same reservation.
+    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
+    holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
+    it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
     """
     PostReservation: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]
-    """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+    """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
     409 when there is not enough. Idempotent; a released or expired reservation is 409.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.ReleaseReservationRequest, _reservations_pb2.Reservation]
-    """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
+    """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
     reservation that arrives late holds nothing. A posted reservation is 409.
     """
 
@@ -52,15 +53,16 @@ class ReservationsServiceAsyncStub(ReservationsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reserve: _aio.UnaryUnaryMultiCallable[_reservations_pb2.ReserveRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Promise stock to an order: resolves the lines' recipes and prices, picks batches first expiry first, and holds the
-    quantities. Idempotent by order id: asked again it answers with the same reservation.
+    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
+    holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
+    it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
     """
     PostReservation: _aio.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+    """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
     409 when there is not enough. Idempotent; a released or expired reservation is 409.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_reservations_pb2.ReleaseReservationRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
+    """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
     reservation that arrives late holds nothing. A posted reservation is 409.
     """
 
@@ -73,8 +75,9 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Promise stock to an order: resolves the lines' recipes and prices, picks batches first expiry first, and holds the
-        quantities. Idempotent by order id: asked again it answers with the same reservation.
+        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
+        holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
+        it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
         """
 
     @_abc_1.abstractmethod
@@ -83,7 +86,7 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.PostReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Consume what an order's reservation holds: writes the movements. What may not be sold any more is picked anew, and
+        """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
         409 when there is not enough. Idempotent; a released or expired reservation is 409.
         """
 
@@ -93,7 +96,7 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.ReleaseReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Give back what an order's reservation holds. Idempotent; releasing before reserving closes the order id, so that a
+        """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
         reservation that arrives late holds nothing. A posted reservation is 409.
         """
 

@@ -175,14 +175,16 @@ class ResolveSitesRequest(_message.Message):
     def __init__(self, site_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResolvedSite(_message.Message):
-    __slots__ = ("id", "name", "time_zone")
+    __slots__ = ("id", "name", "time_zone", "station_ids")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    STATION_IDS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     time_zone: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., time_zone: _Optional[str] = ...) -> None: ...
+    station_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., time_zone: _Optional[str] = ..., station_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ResolveSitesResponse(_message.Message):
     __slots__ = ("sites",)

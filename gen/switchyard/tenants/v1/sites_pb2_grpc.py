@@ -169,7 +169,7 @@ class SitesServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResolveSites(self, request, context):
-        """Names and time zones of sites, by id or all. Unknown and closed ones are missing in the answer.
+        """Names, time zones and stations of sites, by id or all. Unknown and closed ones are missing in the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

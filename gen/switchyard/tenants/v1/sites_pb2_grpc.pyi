@@ -57,7 +57,7 @@ class SitesServiceStub:
     DeleteStation: _grpc.UnaryUnaryMultiCallable[_sites_pb2.DeleteStationRequest, _empty_pb2.Empty]
     """Remove a station. It is kept for the history and no longer found; removing it again is no error."""
     ResolveSites: _grpc.UnaryUnaryMultiCallable[_sites_pb2.ResolveSitesRequest, _sites_pb2.ResolveSitesResponse]
-    """Names and time zones of sites, by id or all. Unknown and closed ones are missing in the answer."""
+    """Names, time zones and stations of sites, by id or all. Unknown and closed ones are missing in the answer."""
 
 @_typing.type_check_only
 class SitesServiceAsyncStub(SitesServiceStub):
@@ -87,7 +87,7 @@ class SitesServiceAsyncStub(SitesServiceStub):
     DeleteStation: _aio.UnaryUnaryMultiCallable[_sites_pb2.DeleteStationRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Remove a station. It is kept for the history and no longer found; removing it again is no error."""
     ResolveSites: _aio.UnaryUnaryMultiCallable[_sites_pb2.ResolveSitesRequest, _sites_pb2.ResolveSitesResponse]  # type: ignore[assignment]
-    """Names and time zones of sites, by id or all. Unknown and closed ones are missing in the answer."""
+    """Names, time zones and stations of sites, by id or all. Unknown and closed ones are missing in the answer."""
 
 class SitesServiceServicer(metaclass=_abc_1.ABCMeta):
     """A tenant's places and the work points in them."""
@@ -180,6 +180,6 @@ class SitesServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _sites_pb2.ResolveSitesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_sites_pb2.ResolveSitesResponse, _abc.Awaitable[_sites_pb2.ResolveSitesResponse]]:
-        """Names and time zones of sites, by id or all. Unknown and closed ones are missing in the answer."""
+        """Names, time zones and stations of sites, by id or all. Unknown and closed ones are missing in the answer."""
 
 def add_SitesServiceServicer_to_server(servicer: SitesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,4 +1,4 @@
-"""The edge of orders."""
+"""Orders, as the contract orders them."""
 
 from datetime import UTC
 from typing import Any, ClassVar
@@ -9,11 +9,12 @@ from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import orders_pb2
 
-from chassis import call, errors, idempotency, paging
+from chassis import call, errors, paging
 from chassis.db import Database
 from chassis.rpc import server
-from services.orders import messages, orders, saga, store
+from services.orders import messages, orders, store
 from services.orders.models import Order, OrderEvent, Saga
+from services.orders.rpc.counter import Counter
 
 
 class OrdersRpc:
@@ -21,18 +22,18 @@ class OrdersRpc:
 
     service: ClassVar[ServiceDescriptor] = orders_pb2.DESCRIPTOR.services_by_name["OrdersService"]
 
-    def __init__(self, database: Database, sagas: saga.Sagas, pager: paging.Pager) -> None:
+    def __init__(self, database: Database, counter: Counter, pager: paging.Pager) -> None:
         self._database = database
-        self._sagas = sagas
+        self._counter = counter
         self._pager = pager
 
     async def PlaceOrder(self, request: orders_pb2.PlaceOrderRequest) -> orders_pb2.Order:
-        return await self._place(request, _wish(request, request.site_id))
+        return await self._counter.place(request, _wish(request, request.site_id))
 
     async def PlaceKioskOrder(self, request: orders_pb2.PlaceKioskOrderRequest) -> orders_pb2.Order:
         if request.catalog_id.lower() not in call.current().principal.sites:
             raise errors.NotFound
-        return await self._place(request, _wish(request, request.catalog_id))
+        return await self._counter.place(request, _wish(request, request.catalog_id))
 
     @server.transactional
     async def ListOrders(
@@ -53,45 +54,20 @@ class OrdersRpc:
         return orders_pb2.Queue(site_id=request.site_id, orders=[messages.order(row) for row in rows])
 
     async def GetOrder(self, request: orders_pb2.GetOrderRequest) -> orders_pb2.Order:
-        return await self._read(UUID(request.id))
+        return await self._counter.read(UUID(request.id))
 
     async def UpdateOrder(self, request: orders_pb2.UpdateOrderRequest) -> orders_pb2.Order:
-        order_id = UUID(request.id)
-        async with self._database.transaction() as session:
-            await orders.update(session, order_id, _change(request))
-        await self._sagas.work(order_id)
-        return await self._read(order_id)
+        return await self._counter.change(UUID(request.id), _change(request))
 
     @server.transactional
     async def ListOrderEvents(
         self, request: orders_pb2.ListOrderEventsRequest, session: AsyncSession
     ) -> orders_pb2.ListOrderEventsResponse:
-        await self._read(UUID(request.id))
+        await self._counter.read(UUID(request.id))
         page = self._pager.page(request, {"id": OrderEvent.sequence}, default="id")
         select = sa.select(*_EVENT_COLUMNS).where(OrderEvent.order_id == UUID(request.id))
         rows, next_cursor = page.cut((await session.execute(page.apply(select))).all())
         return orders_pb2.ListOrderEventsResponse(events=map(messages.event, rows), next_cursor=next_cursor)
-
-    async def _place(
-        self, request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, wish: orders.Wish
-    ) -> orders_pb2.Order:
-        current = call.current()
-        current.fingerprint = idempotency.fingerprint(request)
-        async with self._database.transaction() as session:
-            order_id = await orders.accept(session, wish)
-        await self._sagas.work(order_id)
-        placed = await self._read(order_id)
-        if placed.rejection:
-            rows = await self._database.read(store.REFUSAL, current.principal.tenant, id=order_id)
-            raise saga.refusal(rows[0]["refusal"])
-        return placed
-
-    async def _read(self, order_id: UUID) -> orders_pb2.Order:
-        principal = call.current().principal
-        rows = await self._database.read(store.ONE, principal.tenant, id=order_id)
-        if not rows or not orders.visible(rows[0]["site_id"], rows[0]["placed_by"], principal):
-            raise errors.NotFound
-        return messages.order(rows[0])
 
 
 # Pages are ordered by a column named `id`.

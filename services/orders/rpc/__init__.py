@@ -1,0 +1,1 @@
+"""The edges of orders: one module a gRPC service, and the counter that all of them place orders at."""

@@ -1,0 +1,46 @@
+"""Where orders are placed, changed and read, whichever method asks."""
+
+from uuid import UUID
+
+from google.protobuf.message import Message
+from switchyard.orders.v1 import orders_pb2
+
+from chassis import call, errors, idempotency
+from chassis.db import Database
+from services.orders import messages, orders, saga, store
+
+
+class Counter:
+    """Orders for the current call: each change in a transaction of its own, then the steps that its saga has due."""
+
+    def __init__(self, database: Database, sagas: saga.Sagas) -> None:
+        self._database = database
+        self._sagas = sagas
+
+    async def place(self, request: Message, wish: orders.Wish) -> orders_pb2.Order:
+        """Place an order. `request`: what must be equal for the order to be the same. Raises what refuses it."""
+        current = call.current()
+        current.fingerprint = idempotency.fingerprint(request)
+        async with self._database.transaction() as session:
+            order_id = await orders.accept(session, wish)
+        await self._sagas.work(order_id)
+        placed = await self.read(order_id)
+        if placed.rejection:
+            rows = await self._database.read(store.REFUSAL, current.principal.tenant, id=order_id)
+            raise saga.refusal(rows[0]["refusal"])
+        return placed
+
+    async def change(self, order_id: UUID, change: orders.Change) -> orders_pb2.Order:
+        """Change an order. Raises `NotFound`, `StaleVersion`, and what forbids the change."""
+        async with self._database.transaction() as session:
+            await orders.update(session, order_id, change)
+        await self._sagas.work(order_id)
+        return await self.read(order_id)
+
+    async def read(self, order_id: UUID) -> orders_pb2.Order:
+        """One order. Raises `NotFound`."""
+        principal = call.current().principal
+        rows = await self._database.read(store.ONE, principal.tenant, id=order_id)
+        if not rows or not orders.visible(rows[0]["site_id"], rows[0]["placed_by"], principal):
+            raise errors.NotFound
+        return messages.order(rows[0])
