@@ -100,6 +100,8 @@ class Endpoint:
             "x-error-codes": self._codes(),
             "x-grpc-method": route.path,
         }
+        if policy.snapshot_of:
+            operation["x-snapshot-of"] = policy.snapshot_of
         if route.is_alias and self._transcoder.canonical:
             operation["x-alias-of"] = self._transcoder.canonical
         body = self.request_body()

@@ -25,6 +25,7 @@ from gateway.listener import Listener
 from gateway.passes import Auth, Passes
 from gateway.realtime.feed import Event, Feed
 from gateway.realtime.hub import Hub
+from gateway.realtime.snapshots import Snapshots
 from gateway.realtime.websocket import Sockets
 from gateway.routes import RouteTable
 from gateway.settings import Settings
@@ -53,8 +54,11 @@ class Gateway:
         self._limiter = Limiter(settings.valkey_url)
         self._answers = Cache()
         self._trail = Trail()
-        self._sockets = Sockets(settings, hub=self.hub, passes=self.passes, trail=self._trail)
         self._backends = Backends(settings.registry_address, zone=settings.zone)
+        self._snapshots = Snapshots(self._backends, deadline_s=settings.deadline_s)
+        self._sockets = Sockets(
+            settings, hub=self.hub, snapshots=self._snapshots, passes=self.passes, trail=self._trail
+        )
         self._app = App(
             settings,
             backends=self._backends,
@@ -123,6 +127,7 @@ class Gateway:
 
     def _use(self, table: RouteTable) -> None:
         self._app.use(table)
+        self._snapshots.use(table, foreign=self._backends.foreign)
         if self._tidying is not None:
             self._tidying.cancel()
         self._tidying = asyncio.get_running_loop().call_later(TIDY_AFTER_S, _tidy)

@@ -158,6 +158,11 @@ class Transcoder:
         shape = self._whole if whole else self._shape(call.trim, denied & self.read_permissions)
         return Answer(self._status(call, message, headers), headers, self._body(shape, message, request_id))
 
+    def payload(self, message: Message, *, denied: frozenset[str] = frozenset()) -> bytes:
+        """The answer's message as JSON, without an envelope."""
+        shape = self._shape(WHOLE, denied & self.read_permissions) if denied else self._whole
+        return orjson.dumps(shape.payload(message))
+
     def _status(self, call: Call, message: Message, headers: dict[str, str]) -> int:
         success = self.method.policy.success
         if success == policy_pb2.SUCCESS_UNSPECIFIED:
