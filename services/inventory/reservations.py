@@ -11,8 +11,7 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 from switchyard.inventory.v1 import reservations_pb2
 
 from chassis import audit, call, clock, errors
-from services.inventory import ledger, menu_store, reservation_store, store
-from services.inventory.menu_models import MenuItem
+from services.inventory import ledger, recipes, reservation_store, store
 from services.inventory.models import Balance, Batch, Item
 from services.inventory.reservation_models import Pick, Reservation
 
@@ -34,12 +33,8 @@ async def reserve(session: AsyncSession, request: reservations_pb2.ReserveReques
     expires_at = clock.now() + timedelta(seconds=life_s)
     if not await _begin(session, request.order_id, request.site_id, state=ACTIVE, expires_at=expires_at):
         return await _known(session, request.order_id)
-    menu = await menu_store.menu_by_id(session, [UUID(line.menu_item_id) for line in request.lines])
-    _check_menu(request.lines, menu)
-    needed: Counter[UUID] = Counter()
-    for line in request.lines:
-        for part in menu[UUID(line.menu_item_id)].recipe:
-            needed[UUID(part["item_id"])] += part["quantity"] * line.quantity
+    lines = await recipes.resolve(session, UUID(request.site_id), request.lines)
+    needed = sum((line.needs for line in lines), Counter[UUID]())
     tenant = call.current().principal.tenant
     balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(request.site_id), item_ids=needed)
     items = await store.items_by_id(session, needed)
@@ -49,7 +44,7 @@ async def reserve(session: AsyncSession, request: reservations_pb2.ReserveReques
         ledger.tell(session, items[item_id], balances[item_id], order_id=request.order_id)
     row = await reservation_store.reservation(session, request.order_id)
     assert row is not None
-    row.lines = [_priced(line, menu[UUID(line.menu_item_id)]) for line in request.lines]
+    row.lines = [_priced(line) for line in lines]
     await session.flush()
     return row, await reservation_store.picks(session, row.id)
 
@@ -208,30 +203,12 @@ def _require_active(row: Reservation, wanted: str) -> None:
         raise errors.InvalidTransition.between(names.get(row.state, "unknown"), wanted, [])
 
 
-def _check_menu(lines: Sequence[reservations_pb2.ReserveLine], menu: dict[UUID, MenuItem]) -> None:
-    unknown = {
-        f"lines.{place}.menu_item_id": ["is not on the menu"]
-        for place, line in enumerate(lines)
-        if UUID(line.menu_item_id) not in menu
-    }
-    if unknown:
-        raise errors.Invalid(fields=unknown)
-    sold_out = {
-        f"lines.{place}.menu_item_id": [f"{menu[UUID(line.menu_item_id)].name} is sold out"]
-        for place, line in enumerate(lines)
-        if menu[UUID(line.menu_item_id)].sold_out
-    }
-    if sold_out:
-        message = "something ordered is sold out"
-        raise errors.Conflict(message, code="SOLD_OUT", fields=sold_out)
-
-
-def _priced(line: reservations_pb2.ReserveLine, sold: MenuItem) -> dict[str, Any]:
+def _priced(line: recipes.Resolved) -> dict[str, Any]:
     return {
         "line_id": line.line_id,
-        "menu_item_id": line.menu_item_id,
-        "name": sold.name,
+        "menu_item_id": str(line.menu_item_id),
+        "name": line.name,
         "quantity": line.quantity,
-        "amount": sold.price_amount,
-        "currency": sold.price_currency,
+        "amount": line.unit_amount,
+        "currency": line.currency,
     }
