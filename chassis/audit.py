@@ -75,7 +75,7 @@ def add(session: AsyncSession, *, outcome: audit_pb2.Outcome, error_code: str = 
     if changes:
         entry.changes.CopyFrom(_struct(changes))
     subject, body = message(entry)
-    events.add(session, event_id=entry.id, subject=subject, audience=(), envelope=body.decode())
+    events.add(session, event_id=entry.id, subject=subject, audience="", envelope=body.decode())
 
 
 def event(

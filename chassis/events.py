@@ -30,6 +30,10 @@ OUTBOX = sa.table(
 )
 
 
+# At the head of an audience: the event tells a whole state, and clients need only the last of several.
+STATE = "~"
+
+
 @dataclass
 class Transaction:
     """What one transaction will say when it commits."""
@@ -57,12 +61,14 @@ def publish(
     subject: str,
     audience: Sequence[str] = (),
     tenant: UUID | None = None,
+    state: bool = False,
 ) -> None:
     """Publish `event` when the session's transaction commits, and never if it does not.
 
     `subject` names the aggregate, such as `orders/0198...`: its events keep their order. `audience` names the channels
     whose subscribers may see it (`site:{id}`, `user:{id}`, ...); none: no client does. `tenant` is whose event it is,
-    where the platform acts on a tenant from outside; unless given, the tenant of the transaction.
+    where the platform acts on a tenant from outside; unless given, the tenant of the transaction. With `state` it tells
+    all there is to know of its subject: of several within a moment, clients are sent the last.
     """
     transaction = of(session)
     descriptor = event.DESCRIPTOR
@@ -93,13 +99,13 @@ def publish(
         session,
         event_id=envelope["id"],
         subject=f"evt.{envelope['tenantid']}.{transaction.service}.{descriptor.name}",
-        audience=audience,
+        audience=f"{STATE if state and audience else ''}{','.join(audience)}",
         # The relay puts the number of the row where the `sequence` belongs.
         envelope=f'{head},"data":{codec.encode(event).decode()}}}',
     )
 
 
-def add(session: AsyncSession, *, event_id: str, subject: str, audience: Sequence[str], envelope: str) -> None:
+def add(session: AsyncSession, *, event_id: str, subject: str, audience: str, envelope: str) -> None:
     """Note a finished message for the outbox."""
     transaction = of(session)
     transaction.rows.append(
@@ -107,7 +113,7 @@ def add(session: AsyncSession, *, event_id: str, subject: str, audience: Sequenc
             "id": event_id,
             "tenant_id": transaction.principal.tenant,
             "subject": subject,
-            "audience": ",".join(audience),
+            "audience": audience,
             "envelope": envelope,
         }
     )

@@ -10,11 +10,13 @@ import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import structlog
 from nats.aio.client import Client as Nats
 
 from chassis import streams
 from chassis.credentials import Credentials
+from chassis.events import STATE
 from chassis.identity import Verifier
 from chassis.operations import Operations
 from gateway.app import App
@@ -146,8 +148,13 @@ class Gateway:
         # What an event revokes is void before anybody hears of it.
         self.passes.take_event(event.tenant, event.kind, event.payload)
         self._answers.drop(event.tenant, event.kind.partition(".")[0])
-        for name in event.audience.split(",") if event.audience else ():
-            self.hub.publish(event.tenant, name, event.payload)
+        if event.audience.startswith(STATE):
+            about = f"{event.kind}/{orjson.loads(event.payload)['subject']}"
+            for name in event.audience.removeprefix(STATE).split(","):
+                self.hub.publish_state(event.tenant, name, about, event.payload)
+        elif event.audience:
+            for name in event.audience.split(","):
+                self.hub.publish(event.tenant, name, event.payload)
 
     async def _events_read(self) -> bool:
         return self._feed is not None and self._feed.has_read

@@ -172,15 +172,20 @@ class Socket:
         tenant = self._tenant_of(name)
         if len(self._joined) >= CHANNELS_MAX and name not in self._joined:
             raise Refused("CHANNELS_MAX", f"a connection has at most {CHANNELS_MAX} channels")
-        self._leave(name)
         listener, state = self._listener(name)
         joined = self._hub.join(tenant, name, listener, since)
+        _, before = self._joined.get(name, (tenant, listener))
+        if before is not listener:
+            self._hub.leave(tenant, name, before)
         self._joined[name] = tenant, listener
         self.tell(type="subscribed", channel=name, offset=joined.offset, epoch=joined.epoch, recovered=joined.recovered)
         for missed in joined.missed:
             self.push(missed)
         if isinstance(listener, _Later):
-            self._show(self._show_state(name, joined, state, listener))
+            if joined.recovered:
+                listener.release()
+            else:
+                self._show(self._show_state(name, joined, state, listener))
 
     def _listener(self, name: str) -> tuple[Listener, Any]:
         """Who listens to a channel, and its state to be asked for, where it has one."""

@@ -5,6 +5,7 @@ gateway, or a channel that was forgotten meanwhile, numbers anew. An event's byt
 one frame is made of them for each channel and written to all who listen.
 """
 
+import asyncio
 import secrets
 import time
 from collections import deque
@@ -22,6 +23,8 @@ KEPT_MAX: Final = 1000
 KEPT_S: Final = 600.0
 # All channels together; the oldest events go first.
 KEPT_LEN_MAX: Final = 128 * 1024 * 1024
+# Of the states of one thing, a channel is sent one in this time, and always the last.
+STATE_EVERY_S: Final = 0.1
 
 _TEXT: Final = 0x81
 _SHORT_MAX, _MEDIUM_MAX = 125, 0xFFFF
@@ -101,6 +104,8 @@ class Hub:
         self._count = 0
         self._epoch = secrets.token_hex(6)
         self._epochs = count(1)
+        # By tenant, channel and what is told of: the newest state that waits for its time; None: none does.
+        self._states: dict[tuple[str, str, str], bytes | None] = {}
         self._delivered = telemetry.meter().create_counter("switchyard.realtime.delivered")
 
     def publish(self, tenant: str, name: str, event: bytes) -> None:
@@ -117,6 +122,24 @@ class Hub:
             made = frame(orjson.dumps(orjson.loads(event).get("data")))
             for listener in channel.bare:
                 listener.push(made)
+
+    def publish_state(self, tenant: str, name: str, about: str, event: bytes) -> None:
+        """As `publish`, for an event that tells the whole state of something: the next of it takes its place.
+
+        The first is sent at once; those that follow too soon wait, and only the last of them is sent.
+        """
+        key = (tenant, name, about)
+        if key in self._states:
+            self._states[key] = event
+            return
+        self._states[key] = None
+        asyncio.get_running_loop().call_later(STATE_EVERY_S, self._next_state, key)
+        self.publish(tenant, name, event)
+
+    def _next_state(self, key: tuple[str, str, str]) -> None:
+        waiting = self._states.pop(key)
+        if waiting is not None:
+            self.publish_state(*key, waiting)
 
     def join(self, tenant: str, name: str, listener: Listener, since: Since | None = None) -> Joined:
         """Listen from now on, with what was missed since an event, if all of it is still there."""

@@ -218,6 +218,12 @@ class House:
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
+    def kitchen(self) -> Any:
+        """The class of what GetKitchen answers with."""
+        methods = Contract.of("kettles", self.contract).methods
+        return next(method.response for method in methods if method.name == "GetKitchen")
+
+    @property
     def url(self) -> str:
         """Where the gateway listens."""
         return f"http://127.0.0.1:{self.gateway.port}"
@@ -241,12 +247,19 @@ class House:
         return replace(self, gateway=gateway, http=http)
 
     async def publish(
-        self, kind: str, data: dict[str, Any], *, audience: str = "", tenant: str | None = None
+        self,
+        kind: str,
+        data: dict[str, Any],
+        *,
+        audience: str = "",
+        tenant: str | None = None,
+        subject: str = "kettles",
     ) -> dict[str, Any]:
         """Publish an event as a service's relay does; its envelope."""
         of = tenant or str(self.tenant.id)
         service, name = kind.split(".")
         event = {"specversion": "1.0", "id": str(uuid7()), "type": f"acme.{service}.v1.{name}", "data": data}
+        event["subject"] = subject
         headers = {"Nats-Msg-Id": event["id"], **({"Switchyard-Audience": audience} if audience else {})}
         await self.nats.jetstream().publish(f"evt.{of}.{kind}", orjson.dumps(event), headers=headers)
         return event

@@ -9,8 +9,11 @@ import orjson
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from chassis import errors
 from gateway import listener
 from gateway.realtime import websocket
+
+SITE = "0198c0de-0000-7000-8000-000000000001"
 
 
 async def _hear(socket: Any) -> dict[str, Any]:
@@ -195,6 +198,78 @@ class TestOneChannel:
         socket = await house.socket(house.bearer(principal), path="/ws/service-health")
 
         assert await _closed(socket) == 4403
+
+
+class TestSnapshot:
+    async def test_the_state_comes_before_the_changes(self, house: Any) -> None:
+        asked, told = asyncio.Event(), asyncio.Event()
+
+        async def kitchen(request: Any) -> Any:
+            asked.set()
+            await told.wait()
+            return house.kitchen(site_id=request.site_id, cooks=["Ada"])
+
+        house.kettles.answers["GetKitchen"] = kitchen
+        socket, _ = await _joined(house, f"presence:{SITE}")
+        await asked.wait()
+        other, _ = await _joined(house)
+        for channel in (f"presence:{SITE}", "tenant"):
+            await house.publish("kettles.CookCame", {"cook": "Bob"}, audience=channel)
+        assert (await _hear(other))["event"]["data"] == {"cook": "Bob"}
+        told.set()
+
+        heard = [await _hear(socket), await _hear(socket)]
+
+        assert [frame["type"] for frame in heard] == ["snapshot", "event"]
+        assert heard[0]["data"] == {"site_id": SITE, "cooks": ["Ada"]}
+        assert heard[1]["offset"] == heard[0]["offset"] + 1
+
+    async def test_who_has_missed_nothing_is_not_sent_it(self, house: Any) -> None:
+        socket, first = await _joined(house, f"presence:{SITE}")
+        await _hear(socket)
+
+        await _say(socket, type="subscribe", channel=f"presence:{SITE}", offset=first["offset"], epoch=first["epoch"])
+        again = await _hear(socket)
+        await _say(socket, type="ping")
+
+        assert again["recovered"]
+        assert (await _hear(socket))["type"] == "pong"
+
+    async def test_a_refusal_is_told_and_the_channel_stays_joined(self, house: Any) -> None:
+        def refuse(_: Any) -> Any:
+            raise errors.NotFound
+
+        house.kettles.answers["GetKitchen"] = refuse
+        socket, _ = await _joined(house, f"presence:{SITE}")
+        refused = await _hear(socket)
+
+        await house.publish("kettles.CookCame", {"cook": "Bob"}, audience=f"presence:{SITE}")
+
+        assert (refused["type"], refused["code"]) == ("error", "NOT_FOUND")
+        assert (await _hear(socket))["type"] == "event"
+
+
+class TestStates:
+    async def test_of_many_the_first_and_the_last_are_sent(self, house: Any) -> None:
+        socket, _ = await _joined(house)
+
+        for litres in range(50):
+            await house.publish("kettles.Filled", {"litres": litres}, audience="~tenant", subject="kettles/k1")
+        heard: list[int] = []
+        while not heard or heard[-1] != 49:
+            heard.append((await _hear(socket))["event"]["data"]["litres"])
+
+        assert heard[0] == 0
+        assert heard == sorted(heard)
+        assert len(heard) < 25
+
+    async def test_of_different_things_all_are(self, house: Any) -> None:
+        socket, _ = await _joined(house)
+
+        for number in range(5):
+            await house.publish("kettles.Filled", {"k": number}, audience="~tenant", subject=f"kettles/k{number}")
+
+        assert [(await _hear(socket))["event"]["data"]["k"] for _ in range(5)] == [0, 1, 2, 3, 4]
 
 
 class TestEnd:
