@@ -1,4 +1,4 @@
-"""`make bench`: start all targets, measure them in turns, report; then what identity costs."""
+"""`make bench`: start all targets, measure them in turns, report; then identity, and orders from end to end."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import cpu, envoy, identity, peer, report
+from bench import cpu, envoy, identity, orders, peer, report
 from bench.load import Plan, WrongAnswer
 from bench.suite import Suite, SuiteError
 from bench.targets import Headers, Target
@@ -199,7 +199,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each turn")
     parser.add_argument("--workloads", nargs="+", choices=report.WORKLOADS, default=list(report.WORKLOADS))
     parser.add_argument("--try", dest="trial", action="store_true", help="print only: keep RESULTS.md as it is")
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"{' or '.join(PARTS)}; both unless given")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"{' or '.join(PARTS)}; all unless given")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
@@ -222,11 +222,22 @@ def _peers(options: argparse.Namespace, say: Say) -> None:
 def _identity(options: argparse.Namespace, say: Say) -> None:
     result = asyncio.run(identity.run(options.seconds, say))
     if not options.trial:
-        report.write_identity(identity.document(result))
+        report.renew("identity", identity.document(result))
     identity.show(result)
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Say], None]] = {"peers": _peers, "identity": _identity}
+def _orders(options: argparse.Namespace, say: Say) -> None:
+    result = asyncio.run(orders.run(options.seconds, say))
+    if not options.trial:
+        report.renew("orders", orders.document(result))
+    orders.show(result)
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
+    "peers": _peers,
+    "identity": _identity,
+    "orders": _orders,
+}
 
 
 if __name__ == "__main__":

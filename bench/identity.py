@@ -4,13 +4,11 @@ The suite is a whole `switchyard up`. Workers call it over HTTP as clients do, o
 one call after the other on a connection that is kept; what follows behind the answer (events, the trail) is counted.
 """
 
-import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +22,8 @@ from rich.table import Table
 from switchyard.auth.v1 import auth_pb2, auth_pb2_grpc
 from uuid_utils.compat import uuid7
 
-from bench import cpu, report
+from bench import report
+from bench.callers import Caller, Work, measure
 from bench.load import WrongAnswer
 from bench.suite import Suite
 from chassis import identity
@@ -35,9 +34,6 @@ from services.auth import access_tokens, sessions
 from services.auth.models import Session
 from services.auth.settings import AuthSettings
 
-WARM_S = 0.5
-# By then the outbox is empty and the trail written.
-SETTLE_S = 1.5
 # As many as there are demo users: an account's failures are counted, and an attempt is one until it succeeds.
 PEOPLE = 8
 CALLERS = 16
@@ -73,63 +69,6 @@ its share of this machine's cores: **a second** is less than the machine could d
 The published figures are those of other machines, and do not count the database. No TLS here; Keycloak says that client
 credentials cost it most in new TLS connections.
 """
-
-
-@dataclass
-class Caller:
-    """One keep-alive connection to the gateway."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    @classmethod
-    async def open(cls, stack: AsyncExitStack, port: int) -> "Caller":
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        stack.callback(writer.close)
-        return cls(reader, writer)
-
-    async def post(self, path: str, body: bytes, media_type: str = "application/json") -> dict[str, Any]:
-        """The answer to a POST. Raises `WrongAnswer` unless it is 200."""
-        head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {media_type}\r\ncontent-length: {len(body)}"
-        self.writer.write(head.encode() + b"\r\n\r\n" + body)
-        told = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = next(int(line.split(":")[1]) for line in told.split("\r\n") if line.startswith("content-length:"))
-        content = await self.reader.readexactly(length)
-        if not told.startswith("http/1.1 200 "):
-            raise WrongAnswer(f"POST {path}: {told.splitlines()[0]} {content.decode()}")
-        answer: dict[str, Any] = json.loads(content)
-        return answer
-
-
-Work = Callable[[], Awaitable[None]]
-
-
-async def measure(name: str, workers: list[Work], watch: cpu.Watch, seconds: float) -> dict[str, Any]:
-    """Let each worker work again and again for so long."""
-    taken: list[float] = []
-    ends_at = time.perf_counter() + WARM_S + seconds
-
-    async def repeat(work: Work) -> None:
-        while (began := time.perf_counter()) < ends_at:
-            await work()
-            taken.append(time.perf_counter() - began)
-
-    running = asyncio.gather(*(repeat(work) for work in workers))
-    await asyncio.wait({running}, timeout=WARM_S)
-    warm, before, started = len(taken), watch.snapshot(), time.perf_counter()
-    await running
-    measured, lasted_s = sorted(taken[warm:]), time.perf_counter() - started
-    await asyncio.sleep(SETTLE_S)
-    spent = cpu.spent(before, watch.snapshot())
-    if not measured:
-        raise WrongAnswer(f"{name}: not one answer came in time")
-    return {
-        "name": name,
-        "per_s": len(measured) / lasted_s,
-        "p50_ms": measured[len(measured) // 2] * 1e3,
-        "p99_ms": measured[len(measured) * 99 // 100] * 1e3,
-        "cpu_us": {process: used * 1e6 / len(measured) for process, used in spent.items()},
-    }
 
 
 async def run(seconds: float, say: Callable[[str], None]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The figures as a table, as JSON, and as `bench/RESULTS.md`."""
+"""The figures as a table, as JSON, and as the chapters of `bench/RESULTS.md`."""
 
 import json
 import os
@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-CHAOS = Path(__file__).with_name("chaos.md")
-# Measured by itself (`bench/identity.py`), so that it can be renewed by itself.
-IDENTITY = Path(__file__).with_name("identity.md")
+# Each is measured by itself, so that it can be renewed by itself; the last two are written down by hand.
+CHAPTERS = ("peers", "identity", "orders", "imports", "chaos")
 WORKLOADS = {"get": "GET one item", "page": "GET a page of 25", "order": "POST an order"}
 # CPU microseconds over all processes, and how many times under the monolith.
 AIMS_US = {"get": 900, "page": 1600}
@@ -100,17 +99,14 @@ def write(result: dict[str, Any], folder: Path) -> None:
     """Write the JSON and the document."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "latest.json").write_text(json.dumps(result, indent=1) + "\n")
-    RESULTS.write_text(document(result))
+    renew("peers", document(result))
 
 
-def write_identity(chapter: str) -> None:
-    """Renew the chapter about identity."""
-    known = IDENTITY.read_text().strip() if IDENTITY.exists() else ""
-    last = CHAOS.read_text().strip()
-    text = RESULTS.read_text()
-    text = text.replace(known, chapter) if known and known in text else text.replace(last, f"{chapter}\n\n{last}")
-    IDENTITY.write_text(chapter + "\n")
-    RESULTS.write_text(text)
+def renew(name: str, text: str) -> None:
+    """Write a chapter anew, and `bench/RESULTS.md` with it."""
+    RESULTS.with_name(f"{name}.md").write_text(text.strip() + "\n")
+    files = [RESULTS.with_name(f"{each}.md") for each in CHAPTERS]
+    RESULTS.write_text("\n".join(file.read_text() for file in files if file.exists()))
 
 
 def show(result: dict[str, Any]) -> None:
@@ -126,7 +122,7 @@ def show(result: dict[str, Any]) -> None:
 
 
 def document(result: dict[str, Any]) -> str:
-    """`bench/RESULTS.md`, from the JSON."""
+    """The first chapter, from the JSON."""
     told = result["machine"]
     facts = f"{told['cores']} cores ({told['cpu']}), {told['system']}, Python {told['python']}"
     parts = [
@@ -138,11 +134,8 @@ def document(result: dict[str, Any]) -> str:
         markdown(("", "target", "CPU µs by process"), _shares(result)),
         "## How",
         _METHOD.strip().format(rounds=result["rounds"], seconds=result["seconds"], idle_ms=result["idle_ms_per_s"]),
-        IDENTITY.read_text().strip() if IDENTITY.exists() else "",
-        # Not measured here: what the kill tests showed, written down by hand.
-        CHAOS.read_text().strip(),
     ]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return "\n\n".join(parts)
 
 
 def _cells(result: dict[str, Any]) -> list[list[str]]:
