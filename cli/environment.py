@@ -33,10 +33,13 @@ EXTERNAL = {
     "valkey": "SWITCHYARD_VALKEY_URL",
 }
 
+# Services that keep secrets sealed, each under a master key of its own.
+SEALING = ("auth", "inventory", "orders")
+
 # Names of variables, or their beginnings, that are meant for one process.
 PRIVATE = (
     "SWITCHYARD_SERVICE_ROOT_SECRET",
-    "SWITCHYARD_AUTH_MASTER_KEY",
+    *(f"SWITCHYARD_{service.upper()}_MASTER_KEY" for service in SEALING),
     "SWITCHYARD_DATABASE_PASSWORD_",
     "SWITCHYARD_MAIL_URL",
 )
@@ -100,12 +103,13 @@ def _environment(name: str, layout: Layout, backends: Backends, run_dir: RunDir)
         own |= {"SWITCHYARD_HTTP_HOST": "127.0.0.1", "SWITCHYARD_HTTP_PORT": str(layout.http_port)}
     else:
         own["SWITCHYARD_DATABASE_URL"] = _database_url(name, backends, run_dir)
+    if name in SEALING:
+        key = f"SWITCHYARD_{name.upper()}_MASTER_KEY"
+        own[key] = os.environ.get(key) or run_dir.secret(f"{name}_master_key")
+        own[f"{key}_PREVIOUS"] = os.environ.get(f"{key}_PREVIOUS", "")
     if name == "auth":
         own |= {
             "SWITCHYARD_SERVICE_ROOT_SECRET": root_secret(run_dir),
-            "SWITCHYARD_AUTH_MASTER_KEY": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY")
-            or run_dir.secret("auth_master_key"),
-            "SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS": os.environ.get("SWITCHYARD_AUTH_MASTER_KEY_PREVIOUS", ""),
             "SWITCHYARD_PUBLIC_URL": os.environ.get("SWITCHYARD_PUBLIC_URL") or layout.url,
             "SWITCHYARD_MAIL_URL": os.environ.get("SWITCHYARD_MAIL_URL") or run_dir.mail_dir.as_uri(),
             "SWITCHYARD_BOOTSTRAP_OPERATOR_EMAIL": OPERATOR_EMAIL,
