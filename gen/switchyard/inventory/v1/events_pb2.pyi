@@ -1,7 +1,8 @@
 from switchyard.inventory.v1 import inventory_pb2 as _inventory_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -67,3 +68,13 @@ class MenuItemSoldOut(_message.Message):
     menu_item_id: str
     sold_out: bool
     def __init__(self, menu_item_id: _Optional[str] = ..., sold_out: _Optional[bool] = ...) -> None: ...
+
+class ReservationExpired(_message.Message):
+    __slots__ = ("order_id", "site_id", "line_ids")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    LINE_IDS_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    site_id: str
+    line_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., line_ids: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -62,20 +62,22 @@ class ReserveRequest(_message.Message):
     def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReserveLine, _Mapping]]] = ..., station_id: _Optional[str] = ...) -> None: ...
 
 class PricedLine(_message.Message):
-    __slots__ = ("line_id", "menu_item_id", "name", "quantity", "unit_price", "modifiers")
+    __slots__ = ("line_id", "menu_item_id", "name", "quantity", "unit_price", "modifiers", "state")
     LINE_ID_FIELD_NUMBER: _ClassVar[int]
     MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     UNIT_PRICE_FIELD_NUMBER: _ClassVar[int]
     MODIFIERS_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     line_id: str
     menu_item_id: str
     name: str
     quantity: int
     unit_price: _common_pb2.Money
     modifiers: _containers.RepeatedCompositeFieldContainer[PricedModifier]
-    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., quantity: _Optional[int] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., modifiers: _Optional[_Iterable[_Union[PricedModifier, _Mapping]]] = ...) -> None: ...
+    state: ReservationState
+    def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., quantity: _Optional[int] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., modifiers: _Optional[_Iterable[_Union[PricedModifier, _Mapping]]] = ..., state: _Optional[_Union[ReservationState, str]] = ...) -> None: ...
 
 class PricedModifier(_message.Message):
     __slots__ = ("option_id", "name", "quantity", "price")

@@ -57,25 +57,32 @@ class ReservationsServiceServicer:
     """
 
     def Reserve(self, request, context):
-        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
-        holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
-        it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
+        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, then
+        first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
+        posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
+        reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
+        become. Of an item that allows backorder, what is not there is held without a batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PostReservation(self, request, context):
-        """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
-        409 when there is not enough. Idempotent; a released or expired reservation is 409.
+        """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
+        be sold any more (expired, quarantined, recalled) and what was held without a batch is picked anew, and 409 when there
+        is not enough: nothing is posted then. With the last line that is held the reservation is posted, before that it is
+        partially posted. Idempotent; a line, or a reservation, that was released or has expired is 409, a line that was never
+        reserved is 404.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
-        reservation that arrives late holds nothing. A posted reservation is 409.
+        """Give back what an order's reservation holds, or what it holds for some of its lines. With the last line that is held
+        the reservation ends: posted when any of its lines was, released otherwise; a new line that takes its place is to be
+        reserved first. Idempotent; releasing before reserving closes the order's id, or those of the lines, so that a
+        reservation that arrives late holds nothing of them. A posted line is 409, as is a reservation all of which is posted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

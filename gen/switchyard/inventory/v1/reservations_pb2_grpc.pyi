@@ -34,17 +34,24 @@ class ReservationsServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReservationsServiceAsyncStub: ...
     Reserve: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.ReserveRequest, _reservations_pb2.Reservation]
-    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
-    holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
-    it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
+    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, then
+    first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
+    posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
+    reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
+    become. Of an item that allows backorder, what is not there is held without a batch.
     """
     PostReservation: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]
-    """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
-    409 when there is not enough. Idempotent; a released or expired reservation is 409.
+    """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
+    be sold any more (expired, quarantined, recalled) and what was held without a batch is picked anew, and 409 when there
+    is not enough: nothing is posted then. With the last line that is held the reservation is posted, before that it is
+    partially posted. Idempotent; a line, or a reservation, that was released or has expired is 409, a line that was never
+    reserved is 404.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.ReleaseReservationRequest, _reservations_pb2.Reservation]
-    """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
-    reservation that arrives late holds nothing. A posted reservation is 409.
+    """Give back what an order's reservation holds, or what it holds for some of its lines. With the last line that is held
+    the reservation ends: posted when any of its lines was, released otherwise; a new line that takes its place is to be
+    reserved first. Idempotent; releasing before reserving closes the order's id, or those of the lines, so that a
+    reservation that arrives late holds nothing of them. A posted line is 409, as is a reservation all of which is posted.
     """
 
 @_typing.type_check_only
@@ -53,17 +60,24 @@ class ReservationsServiceAsyncStub(ReservationsServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reserve: _aio.UnaryUnaryMultiCallable[_reservations_pb2.ReserveRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
-    holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
-    it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
+    """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, then
+    first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
+    posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
+    reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
+    become. Of an item that allows backorder, what is not there is held without a batch.
     """
     PostReservation: _aio.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
-    409 when there is not enough. Idempotent; a released or expired reservation is 409.
+    """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
+    be sold any more (expired, quarantined, recalled) and what was held without a batch is picked anew, and 409 when there
+    is not enough: nothing is posted then. With the last line that is held the reservation is posted, before that it is
+    partially posted. Idempotent; a line, or a reservation, that was released or has expired is 409, a line that was never
+    reserved is 404.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_reservations_pb2.ReleaseReservationRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
-    """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
-    reservation that arrives late holds nothing. A posted reservation is 409.
+    """Give back what an order's reservation holds, or what it holds for some of its lines. With the last line that is held
+    the reservation ends: posted when any of its lines was, released otherwise; a new line that takes its place is to be
+    reserved first. Idempotent; releasing before reserving closes the order's id, or those of the lines, so that a
+    reservation that arrives late holds nothing of them. A posted line is 409, as is a reservation all of which is posted.
     """
 
 class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -75,9 +89,11 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, and
-        holds the quantities, of all lines or of none. Idempotent by order and line: a line that is held already is left as
-        it is, one that was given back stays given back, and new ones are added as long as the reservation is active.
+        """Promise stock to an order: resolves the lines' recipes, modifiers and prices, picks batches first expiry first, then
+        first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
+        posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
+        reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
+        become. Of an item that allows backorder, what is not there is held without a batch.
         """
 
     @_abc_1.abstractmethod
@@ -86,8 +102,11 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.PostReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Consume what an order's reservation holds, or some of its lines: writes the movements. What may not be sold any more is picked anew, and
-        409 when there is not enough. Idempotent; a released or expired reservation is 409.
+        """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
+        be sold any more (expired, quarantined, recalled) and what was held without a batch is picked anew, and 409 when there
+        is not enough: nothing is posted then. With the last line that is held the reservation is posted, before that it is
+        partially posted. Idempotent; a line, or a reservation, that was released or has expired is 409, a line that was never
+        reserved is 404.
         """
 
     @_abc_1.abstractmethod
@@ -96,8 +115,10 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservations_pb2.ReleaseReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservations_pb2.Reservation, _abc.Awaitable[_reservations_pb2.Reservation]]:
-        """Give back what an order's reservation holds, or what it holds for some of its lines. Idempotent; releasing before reserving closes the order id, so that a
-        reservation that arrives late holds nothing. A posted reservation is 409.
+        """Give back what an order's reservation holds, or what it holds for some of its lines. With the last line that is held
+        the reservation ends: posted when any of its lines was, released otherwise; a new line that takes its place is to be
+        reserved first. Idempotent; releasing before reserving closes the order's id, or those of the lines, so that a
+        reservation that arrives late holds nothing of them. A posted line is 409, as is a reservation all of which is posted.
         """
 
 def add_ReservationsServiceServicer_to_server(servicer: ReservationsServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
