@@ -1,0 +1,359 @@
+"""Whatever several clients do to stock and orders at once, a small model explains every answer and what is left.
+
+Each step is a few calls made at the same time. Which of them was first is not known; but whatever succeeded must have
+been possible in some order, whatever was refused must have had a reason in some order, and afterwards every quantity,
+state and number is what the calls that succeeded come to.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from uuid_utils.compat import uuid7
+
+from tests.e2e.conftest import System, created
+
+EXAMPLES, STEPS = 12, 30
+# Of each menu item: how many of which item it takes.
+RECIPES = ({0: 1}, {0: 2, 1: 1}, {1: 3})
+PRICES = (300, 450, 275)
+START = 12
+# Every legal move of an order.
+MOVES = {
+    "queued": {"preparing", "ready", "completed", "cancelled"},
+    "preparing": {"ready", "completed", "cancelled"},
+    "ready": {"completed", "cancelled"},
+    "completed": set(),
+    "cancelled": set(),
+}
+
+places = st.integers(0, 7)
+operations = st.one_of(
+    st.tuples(st.just("place"), st.integers(0, len(RECIPES) - 1), st.integers(1, 4)),
+    st.tuples(st.just("place"), st.integers(0, len(RECIPES) - 1), st.integers(1, 4)),
+    st.tuples(st.just("move"), places, st.sampled_from(["preparing", "ready", "completed", "cancelled"])),
+    st.tuples(st.just("move"), places, st.sampled_from(["completed", "cancelled"])),
+    st.tuples(st.just("receive"), st.integers(0, 1), st.integers(1, 9)),
+    st.tuples(st.just("deduct"), st.integers(0, 1), st.integers(1, 9)),
+    st.tuples(st.just("waste"), st.integers(0, 1), st.integers(1, 9)),
+    st.tuples(st.just("count"), st.integers(0, 1), st.integers(-3, 3)),
+    st.tuples(st.just("hold"), st.integers(0, 1), st.booleans()),
+)
+
+
+@dataclass
+class Order:
+    """An order as the model knows it."""
+
+    id: str
+    kind: int
+    quantity: int
+    status: str = "queued"
+    number: int = 0
+
+    def needs(self, item: int) -> int:
+        """How much of an item it takes."""
+        return RECIPES[self.kind].get(item, 0) * self.quantity
+
+
+@dataclass
+class Done:
+    """A call and its answer."""
+
+    kind: str
+    target: int
+    argument: Any
+    status: int
+    code: str
+    order: Order | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status < 300
+
+
+@dataclass
+class Model:
+    """What must be there."""
+
+    on_hand: list[int] = field(default_factory=lambda: [START, START])
+    # Whether the item's one lot is in quarantine.
+    held: list[bool] = field(default_factory=lambda: [False, False])
+    orders: list[Order] = field(default_factory=list)
+
+    def reserved(self, item: int) -> int:
+        """What the orders under way hold."""
+        return sum(order.needs(item) for order in self.orders if order.status not in {"completed", "cancelled"})
+
+
+class Shop:
+    """A site with two items and three things on the menu, and the clients who use it."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, site: str, items: list[str], lots: list[str], menu: list[str]
+    ) -> None:
+        self.client, self.site, self.items, self.lots, self.menu = client, site, items, lots, menu
+
+    @classmethod
+    async def open(cls, client: httpx.AsyncClient) -> "Shop":
+        name = f"Model {uuid7()}"
+        site = (await created(client, "/api/v1/sites", {"name": name, "time_zone": "UTC"}))["id"]
+        items, lots, menu = [], [], []
+        for number in range(2):
+            sku = f"M{number}-{uuid7()}"
+            body = {"sku": sku, "name": sku, "unit": "each"}
+            items.append((await created(client, "/api/v1/inventory/items", body))["id"])
+            lot = {"site_id": site, "lot": "L1", "quantity": START}
+            lots.append((await created(client, f"/api/v1/inventory/items/{items[-1]}/batches", lot))["id"])
+        for kind, recipe in enumerate(RECIPES):
+            lines = [{"item_id": items[item], "quantity": quantity} for item, quantity in recipe.items()]
+            price = {"amount": PRICES[kind], "currency": "USD"}
+            sold = {"name": f"{kind} {name}", "price": price, "recipe": lines}
+            menu.append((await created(client, "/api/v1/menu-items", sold))["id"])
+        return cls(client, site, items, lots, menu)
+
+    async def do(self, operation: tuple[str, Any, Any], model: Model) -> Done | None:
+        """Make one call; None when there is nothing it could be about."""
+        kind, target, argument = operation
+        if kind == "place":
+            return await self._place(target, argument)
+        if kind == "move":
+            if not model.orders:
+                return None
+            order = model.orders[target % len(model.orders)]
+            body = {"status": argument} | ({"cancel_reason": "model"} if argument == "cancelled" else {})
+            return await self._done(operation, "PATCH", f"orders/{order.id}", body, order)
+        if kind == "hold":
+            body = {"status": "quarantined" if argument else "available", "reason": "model"}
+            return await self._done(operation, "PATCH", f"inventory/batches/{self.lots[target]}", body)
+        body = {"type": kind, "site_id": self.site, "batch_id": self.lots[target], "reason": "model"}
+        if kind == "count":
+            before = model.on_hand[target]
+            body |= {"quantity": max(before + argument, 0), "change_from_quantity": before}
+        else:
+            body |= {"quantity": argument}
+        return await self._done(operation, "POST", f"inventory/items/{self.items[target]}/movements", body)
+
+    async def _place(self, kind: int, quantity: int) -> Done:
+        order = Order(str(uuid7()), kind, quantity)
+        lines = [{"menu_item_id": self.menu[kind], "quantity": quantity}]
+        body = {"id": order.id, "site_id": self.site, "lines": lines}
+        return await self._done(("place", kind, quantity), "POST", "orders", body, order)
+
+    async def _done(
+        self, operation: tuple[str, Any, Any], verb: str, path: str, body: dict[str, Any], order: Order | None = None
+    ) -> Done:
+        answer = await self.client.request(verb, f"/api/v1/{path}", json=body)
+        told = answer.json()
+        done = Done(*operation, answer.status_code, told.get("code", ""), order)
+        if done.succeeded and done.kind == "place" and order is not None:
+            assert told["data"]["total"]["amount"] == PRICES[order.kind] * order.quantity
+            order.number = told["data"]["number"]
+        return done
+
+    async def data(self, path: str) -> Any:
+        """What a read answers with."""
+        answer = await self.client.get(f"/api/v1/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
+
+
+def check(before: Model, done: list[Done]) -> None:
+    """Every answer has a reason in some order of the calls."""
+    for call in done:
+        if call.kind == "place":
+            _check_place(before, done, call)
+        elif call.kind == "move":
+            _check_move(before, done, call)
+        elif call.kind == "count":
+            others = [each for each in done if each is not call and each.succeeded and _touches(each, call.target)]
+            assert call.succeeded or (call.code in {"CHANGE_FROM_QUANTITY_STALE", "INSUFFICIENT_STOCK"}), call
+            assert call.succeeded or others or _counts_below(before, call), call
+        elif call.kind in {"deduct", "waste"}:
+            assert call.succeeded or call.code == "INSUFFICIENT_STOCK", call
+            assert call.succeeded or _may_be_short(before, done, call.target, call.argument), call
+        else:
+            assert call.succeeded, call
+
+
+def _check_place(before: Model, done: list[Done], call: Done) -> None:
+    if call.succeeded:
+        return
+    assert call.code == "INSUFFICIENT_STOCK", call
+    assert call.order is not None
+    order = call.order
+    assert any(_may_be_short(before, done, item, order.needs(item)) for item in RECIPES[order.kind]), call
+
+
+def _check_move(before: Model, done: list[Done], call: Done) -> None:
+    order = call.order
+    assert order is not None
+    others = {each.argument for each in done if each.kind == "move" and each.order is order and each is not call}
+    allowed = call.argument in MOVES[order.status] or call.argument == order.status
+    if call.succeeded:
+        assert allowed or any(call.argument in MOVES[state] or call.argument == state for state in others), call
+    elif call.code == "INSUFFICIENT_STOCK":
+        # What it holds may not be sold just now.
+        held = [each for each in done if each.kind == "hold"]
+        assert call.argument == "completed", call
+        assert held or any(before.held[item] for item in RECIPES[order.kind]), call
+    else:
+        assert call.code in {"INVALID_STATE_TRANSITION", "COMPLETION_PENDING", "CONFLICT"}, call
+        assert others or not allowed, call
+
+
+def _may_be_short(before: Model, done: list[Done], item: int, wanted: int) -> bool:
+    """Whether there may have been less than this of an item at some moment of the step."""
+    if before.held[item] or any(each.kind == "hold" and each.target == item for each in done):
+        return True
+    least: int = before.on_hand[item] - before.reserved(item)
+    for each in done:
+        if each.kind == "place" and each.order is not None:
+            # One that was refused may have held some for a moment, while another of its items was looked for.
+            least -= each.order.needs(item) if each.succeeded else 0
+        elif each.target == item and each.succeeded:
+            if each.kind in {"deduct", "waste"}:
+                least -= each.argument
+            elif each.kind == "count":
+                least += min(each.argument, 0)
+    return bool(least < wanted)
+
+
+def _counts_below(before: Model, call: Done) -> bool:
+    """Whether less was counted than orders hold."""
+    return (
+        max(before.on_hand[call.target] + call.argument, 0)
+        < before.reserved(call.target) + before.on_hand[call.target] * before.held[call.target]
+    )
+
+
+def _touches(done: Done, item: int) -> bool:
+    if done.kind in {"place", "move"}:
+        return bool(done.order is not None and done.order.needs(item) > 0)
+    return bool(done.target == item)
+
+
+def apply(model: Model, done: list[Done], now: dict[str, str]) -> None:
+    """What the calls that succeeded come to; of several about one order, `now` says which was last."""
+    for call in done:
+        if not call.succeeded:
+            continue
+        if call.kind == "place" and call.order is not None:
+            model.orders.append(call.order)
+        elif call.kind == "receive":
+            model.on_hand[call.target] += call.argument
+        elif call.kind in {"deduct", "waste"}:
+            model.on_hand[call.target] -= call.argument
+    for order in model.orders:
+        status = now.get(order.id, order.status)
+        if status == "completed" and order.status != "completed":
+            for item in RECIPES[order.kind]:
+                model.on_hand[item] -= order.needs(item)
+        order.status = status
+
+
+class Machine(RuleBasedStateMachine):
+    """Steps of calls made at once, and what holds after each."""
+
+    system: ClassVar[System]
+    token: ClassVar[str]
+    calls: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.model = Model()
+        self.client = self.system.client(self.token, self.system.tenant())
+        self.shop = self.runner.run(Shop.open(self.client))
+
+    @rule(wanted=st.lists(operations, min_size=1, max_size=6))
+    def step(self, wanted: list[tuple[str, Any, Any]]) -> None:
+        self.runner.run(self._step(wanted))
+
+    async def _step(self, wanted: list[tuple[str, Any, Any]]) -> None:
+        # Of counts and quarantines of one item at once, only the last would be known.
+        chosen = [each for place, each in enumerate(wanted) if not _repeats(each, wanted[:place])]
+        done = [each for each in await asyncio.gather(*(self.shop.do(each, self.model) for each in chosen)) if each]
+        Machine.calls += len(done)
+        check(self.model, done)
+        now = {}
+        for call in done:
+            if call.kind == "move" and call.order is not None:
+                now[call.order.id] = (await self.shop.data(f"orders/{call.order.id}"))["status"]
+        self._settle(done)
+        apply(self.model, done, now)
+
+    def _settle(self, done: list[Done]) -> None:
+        """Quarantines and counts that succeeded."""
+        for call in done:
+            if call.succeeded and call.kind == "hold":
+                self.model.held[call.target] = call.argument
+            elif call.succeeded and call.kind == "count":
+                # It was not stale: nothing else had moved the stock before it, and what came after adds to it.
+                self.model.on_hand[call.target] += max(call.argument, -self.model.on_hand[call.target])
+
+    @invariant()
+    def everything_is_as_the_model_says(self) -> None:
+        self.runner.run(self._compare())
+
+    async def _compare(self) -> None:
+        for item, item_id in enumerate(self.shop.items):
+            found = await self.shop.data(f"inventory/items/{item_id}")
+            told = (found["on_hand"], found["reserved"])
+            assert told == (self.model.on_hand[item], self.model.reserved(item))
+            verified = await self.shop.data(f"inventory/items/{item_id}/ledger/verify")
+            assert verified["consistent"], verified
+        queue = await self.shop.data(f"orders/queue?site_id={self.shop.site}")
+        waiting = {order["id"]: order["status"] for order in queue["orders"]}
+        under_way = [order for order in self.model.orders if order.status not in {"completed", "cancelled"}]
+        assert waiting == {order.id: order.status for order in under_way}
+        numbers = sorted(order.number for order in self.model.orders)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+    def teardown(self) -> None:
+        try:
+            self.runner.run(self._end())
+        finally:
+            self.runner.close()
+
+    async def _end(self) -> None:
+        for order in self.model.orders:
+            events = await self.shop.data(f"orders/{order.id}/events?page_size=100")
+            assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+            states = [event["type"] for event in events if event["type"] in MOVES]
+            assert states[-1] == order.status
+            assert all(after in MOVES[before] for before, after in pairwise(states)), states
+        await self.client.aclose()
+
+
+def _repeats(operation: tuple[str, Any, Any], earlier: list[tuple[str, Any, Any]]) -> bool:
+    kind, target, _ = operation
+    return kind in {"count", "hold"} and any(each[:2] == (kind, target) for each in earlier)
+
+
+@pytest.fixture(scope="module")
+def machine(system: System) -> Iterator[type[Machine]]:
+    """The machine, signed in."""
+    Machine.system = system
+    Machine.token = asyncio.run(system.login("admin"))
+    yield Machine
+    assert Machine.calls >= EXAMPLES
+
+
+def test_parallel_clients_against_the_model(machine: type[Machine]) -> None:
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
