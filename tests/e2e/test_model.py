@@ -228,10 +228,9 @@ def _may_be_short(before: Model, done: list[Done], item: int, wanted: int) -> bo
 
 def _counts_below(before: Model, call: Done) -> bool:
     """Whether less was counted than orders hold."""
-    return (
-        max(before.on_hand[call.target] + call.argument, 0)
-        < before.reserved(call.target) + before.on_hand[call.target] * before.held[call.target]
-    )
+    on_hand, held = before.on_hand[call.target], before.held[call.target]
+    kept: int = before.reserved(call.target) + on_hand * held
+    return max(int(on_hand + call.argument), 0) < kept
 
 
 def _touches(done: Done, item: int) -> bool:
