@@ -4,6 +4,7 @@ from google.protobuf.empty_pb2 import Empty
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import menu_pb2 as pb
 
+from chassis import errors
 from chassis.paging import Pager
 from chassis.rpc import server
 from services.inventory import inventory, menu, menu_messages, menu_store
@@ -51,3 +52,20 @@ class MenuRpc:
         kept, cursor = page.cut((await session.scalars(page.apply(menu_store.menu()))).all())
         products = await menu.products(session, request.catalog_id, kept)
         return pb.ListProductsResponse(products=products, next_cursor=cursor)
+
+    @server.transactional
+    async def ListMenuItemSites(
+        self, request: pb.ListMenuItemSitesRequest, session: AsyncSession
+    ) -> pb.ListMenuItemSitesResponse:
+        raise errors.NotFound
+
+    @server.transactional
+    async def GetMenuItemSite(self, request: pb.GetMenuItemSiteRequest, session: AsyncSession) -> pb.MenuItemSite:
+        raise errors.NotFound
+
+    @server.transactional
+    async def PutMenuItemSite(self, request: pb.PutMenuItemSiteRequest, session: AsyncSession) -> pb.MenuItemSite:
+        raise errors.NotFound
+
+    async def GetProduct(self, request: pb.GetProductRequest) -> pb.Product:
+        raise errors.NotFound

@@ -62,12 +62,16 @@ class LowStock(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., available: _Optional[int] = ..., threshold: _Optional[int] = ...) -> None: ...
 
 class MenuItemSoldOut(_message.Message):
-    __slots__ = ("menu_item_id", "sold_out")
+    __slots__ = ("menu_item_id", "sold_out", "site_id", "reason")
     MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     SOLD_OUT_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     menu_item_id: str
     sold_out: bool
-    def __init__(self, menu_item_id: _Optional[str] = ..., sold_out: _Optional[bool] = ...) -> None: ...
+    site_id: str
+    reason: str
+    def __init__(self, menu_item_id: _Optional[str] = ..., sold_out: _Optional[bool] = ..., site_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ReservationExpired(_message.Message):
     __slots__ = ("order_id", "site_id", "line_ids")
@@ -78,3 +82,41 @@ class ReservationExpired(_message.Message):
     site_id: str
     line_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., line_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class MenuItemCreated(_message.Message):
+    __slots__ = ("menu_item_id", "name", "version")
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    menu_item_id: str
+    name: str
+    version: int
+    def __init__(self, menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class MenuItemUpdated(_message.Message):
+    __slots__ = ("menu_item_id", "name", "version")
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    menu_item_id: str
+    name: str
+    version: int
+    def __init__(self, menu_item_id: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
+class MenuItemDeleted(_message.Message):
+    __slots__ = ("menu_item_id",)
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    menu_item_id: str
+    def __init__(self, menu_item_id: _Optional[str] = ...) -> None: ...
+
+class MenuItemSiteUpdated(_message.Message):
+    __slots__ = ("menu_item_id", "site_id", "available", "version")
+    MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    menu_item_id: str
+    site_id: str
+    available: bool
+    version: int
+    def __init__(self, menu_item_id: _Optional[str] = ..., site_id: _Optional[str] = ..., available: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...

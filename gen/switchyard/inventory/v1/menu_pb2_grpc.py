@@ -61,10 +61,30 @@ class MenuServiceStub:
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.DeleteMenuItemRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.ListMenuItemSites = channel.unary_unary(
+                '/switchyard.inventory.v1.MenuService/ListMenuItemSites',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesResponse.FromString,
+                _registered_method=True)
+        self.GetMenuItemSite = channel.unary_unary(
+                '/switchyard.inventory.v1.MenuService/GetMenuItemSite',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetMenuItemSiteRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.FromString,
+                _registered_method=True)
+        self.PutMenuItemSite = channel.unary_unary(
+                '/switchyard.inventory.v1.MenuService/PutMenuItemSite',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.PutMenuItemSiteRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.FromString,
+                _registered_method=True)
         self.ListProducts = channel.unary_unary(
                 '/switchyard.inventory.v1.MenuService/ListProducts',
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsRequest.SerializeToString,
                 response_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsResponse.FromString,
+                _registered_method=True)
+        self.GetProduct = channel.unary_unary(
+                '/switchyard.inventory.v1.MenuService/GetProduct',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetProductRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.Product.FromString,
                 _registered_method=True)
 
 
@@ -73,14 +93,14 @@ class MenuServiceServicer:
     """
 
     def ListMenuItems(self, request, context):
-        """List what is sold.
+        """List what is sold, in the menu's order unless another is asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateMenuItem(self, request, context):
-        """Put something on the menu.
+        """Put something on the menu. Where the stock does not allow one piece, `MenuItemSoldOut` says so at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,7 +114,8 @@ class MenuServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMenuItem(self, request, context):
-        """Change a menu item.
+        """Change a menu item; a list in the body replaces the list that there was. A group or option of modifiers keeps its id
+        when the id, or else the name, is the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,8 +128,38 @@ class MenuServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMenuItemSites(self, request, context):
+        """List how sites sell a menu item that do not sell it as the menu says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMenuItemSite(self, request, context):
+        """Read how a site sells a menu item. Its version is 0 as long as nobody has said anything about it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutMenuItemSite(self, request, context):
+        """Say how a site sells a menu item: whether at all, whether it is sold out by hand there, and for which price. It
+        replaces what was said before; what is left out is as the menu says. The same again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListProducts(self, request, context):
-        """A kiosk's read model of the catalog: what its site sells now.
+        """A kiosk's read model of the catalog: what its site sells now, in the menu's order. What the site does not sell is
+        not in it; what is sold out is, and is not available. A copy that is still good is confirmed by 304.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProduct(self, request, context):
+        """One product of the catalog.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -142,10 +193,30 @@ def add_MenuServiceServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.DeleteMenuItemRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
+            'ListMenuItemSites': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListMenuItemSites,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesResponse.SerializeToString,
+            ),
+            'GetMenuItemSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMenuItemSite,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetMenuItemSiteRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.SerializeToString,
+            ),
+            'PutMenuItemSite': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutMenuItemSite,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.PutMenuItemSiteRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.SerializeToString,
+            ),
             'ListProducts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProducts,
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsRequest.FromString,
                     response_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsResponse.SerializeToString,
+            ),
+            'GetProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProduct,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetProductRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_menu__pb2.Product.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -295,6 +366,87 @@ class MenuService:
             _registered_method=True)
 
     @staticmethod
+    def ListMenuItemSites(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.MenuService/ListMenuItemSites',
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListMenuItemSitesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMenuItemSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.MenuService/GetMenuItemSite',
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetMenuItemSiteRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutMenuItemSite(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.MenuService/PutMenuItemSite',
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.PutMenuItemSiteRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.MenuItemSite.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListProducts(request,
             target,
             options=(),
@@ -311,6 +463,33 @@ class MenuService:
             '/switchyard.inventory.v1.MenuService/ListProducts',
             switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsRequest.SerializeToString,
             switchyard_dot_inventory_dot_v1_dot_menu__pb2.ListProductsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.MenuService/GetProduct',
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.GetProductRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_menu__pb2.Product.FromString,
             options,
             channel_credentials,
             insecure,

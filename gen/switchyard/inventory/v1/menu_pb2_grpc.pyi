@@ -35,17 +35,31 @@ class MenuServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> MenuServiceAsyncStub: ...
     ListMenuItems: _grpc.UnaryUnaryMultiCallable[_menu_pb2.ListMenuItemsRequest, _menu_pb2.ListMenuItemsResponse]
-    """List what is sold."""
+    """List what is sold, in the menu's order unless another is asked for."""
     CreateMenuItem: _grpc.UnaryUnaryMultiCallable[_menu_pb2.CreateMenuItemRequest, _menu_pb2.MenuItem]
-    """Put something on the menu."""
+    """Put something on the menu. Where the stock does not allow one piece, `MenuItemSoldOut` says so at once."""
     GetMenuItem: _grpc.UnaryUnaryMultiCallable[_menu_pb2.GetMenuItemRequest, _menu_pb2.MenuItem]
     """Read one menu item."""
     UpdateMenuItem: _grpc.UnaryUnaryMultiCallable[_menu_pb2.UpdateMenuItemRequest, _menu_pb2.MenuItem]
-    """Change a menu item."""
+    """Change a menu item; a list in the body replaces the list that there was. A group or option of modifiers keeps its id
+    when the id, or else the name, is the same.
+    """
     DeleteMenuItem: _grpc.UnaryUnaryMultiCallable[_menu_pb2.DeleteMenuItemRequest, _empty_pb2.Empty]
     """Take a menu item off the menu for good. It is kept for the history."""
+    ListMenuItemSites: _grpc.UnaryUnaryMultiCallable[_menu_pb2.ListMenuItemSitesRequest, _menu_pb2.ListMenuItemSitesResponse]
+    """List how sites sell a menu item that do not sell it as the menu says."""
+    GetMenuItemSite: _grpc.UnaryUnaryMultiCallable[_menu_pb2.GetMenuItemSiteRequest, _menu_pb2.MenuItemSite]
+    """Read how a site sells a menu item. Its version is 0 as long as nobody has said anything about it."""
+    PutMenuItemSite: _grpc.UnaryUnaryMultiCallable[_menu_pb2.PutMenuItemSiteRequest, _menu_pb2.MenuItemSite]
+    """Say how a site sells a menu item: whether at all, whether it is sold out by hand there, and for which price. It
+    replaces what was said before; what is left out is as the menu says. The same again changes nothing.
+    """
     ListProducts: _grpc.UnaryUnaryMultiCallable[_menu_pb2.ListProductsRequest, _menu_pb2.ListProductsResponse]
-    """A kiosk's read model of the catalog: what its site sells now."""
+    """A kiosk's read model of the catalog: what its site sells now, in the menu's order. What the site does not sell is
+    not in it; what is sold out is, and is not available. A copy that is still good is confirmed by 304.
+    """
+    GetProduct: _grpc.UnaryUnaryMultiCallable[_menu_pb2.GetProductRequest, _menu_pb2.Product]
+    """One product of the catalog."""
 
 @_typing.type_check_only
 class MenuServiceAsyncStub(MenuServiceStub):
@@ -53,17 +67,31 @@ class MenuServiceAsyncStub(MenuServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListMenuItems: _aio.UnaryUnaryMultiCallable[_menu_pb2.ListMenuItemsRequest, _menu_pb2.ListMenuItemsResponse]  # type: ignore[assignment]
-    """List what is sold."""
+    """List what is sold, in the menu's order unless another is asked for."""
     CreateMenuItem: _aio.UnaryUnaryMultiCallable[_menu_pb2.CreateMenuItemRequest, _menu_pb2.MenuItem]  # type: ignore[assignment]
-    """Put something on the menu."""
+    """Put something on the menu. Where the stock does not allow one piece, `MenuItemSoldOut` says so at once."""
     GetMenuItem: _aio.UnaryUnaryMultiCallable[_menu_pb2.GetMenuItemRequest, _menu_pb2.MenuItem]  # type: ignore[assignment]
     """Read one menu item."""
     UpdateMenuItem: _aio.UnaryUnaryMultiCallable[_menu_pb2.UpdateMenuItemRequest, _menu_pb2.MenuItem]  # type: ignore[assignment]
-    """Change a menu item."""
+    """Change a menu item; a list in the body replaces the list that there was. A group or option of modifiers keeps its id
+    when the id, or else the name, is the same.
+    """
     DeleteMenuItem: _aio.UnaryUnaryMultiCallable[_menu_pb2.DeleteMenuItemRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Take a menu item off the menu for good. It is kept for the history."""
+    ListMenuItemSites: _aio.UnaryUnaryMultiCallable[_menu_pb2.ListMenuItemSitesRequest, _menu_pb2.ListMenuItemSitesResponse]  # type: ignore[assignment]
+    """List how sites sell a menu item that do not sell it as the menu says."""
+    GetMenuItemSite: _aio.UnaryUnaryMultiCallable[_menu_pb2.GetMenuItemSiteRequest, _menu_pb2.MenuItemSite]  # type: ignore[assignment]
+    """Read how a site sells a menu item. Its version is 0 as long as nobody has said anything about it."""
+    PutMenuItemSite: _aio.UnaryUnaryMultiCallable[_menu_pb2.PutMenuItemSiteRequest, _menu_pb2.MenuItemSite]  # type: ignore[assignment]
+    """Say how a site sells a menu item: whether at all, whether it is sold out by hand there, and for which price. It
+    replaces what was said before; what is left out is as the menu says. The same again changes nothing.
+    """
     ListProducts: _aio.UnaryUnaryMultiCallable[_menu_pb2.ListProductsRequest, _menu_pb2.ListProductsResponse]  # type: ignore[assignment]
-    """A kiosk's read model of the catalog: what its site sells now."""
+    """A kiosk's read model of the catalog: what its site sells now, in the menu's order. What the site does not sell is
+    not in it; what is sold out is, and is not available. A copy that is still good is confirmed by 304.
+    """
+    GetProduct: _aio.UnaryUnaryMultiCallable[_menu_pb2.GetProductRequest, _menu_pb2.Product]  # type: ignore[assignment]
+    """One product of the catalog."""
 
 class MenuServiceServicer(metaclass=_abc_1.ABCMeta):
     """Menu items and the catalog."""
@@ -74,7 +102,7 @@ class MenuServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _menu_pb2.ListMenuItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_menu_pb2.ListMenuItemsResponse, _abc.Awaitable[_menu_pb2.ListMenuItemsResponse]]:
-        """List what is sold."""
+        """List what is sold, in the menu's order unless another is asked for."""
 
     @_abc_1.abstractmethod
     def CreateMenuItem(
@@ -82,7 +110,7 @@ class MenuServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _menu_pb2.CreateMenuItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_menu_pb2.MenuItem, _abc.Awaitable[_menu_pb2.MenuItem]]:
-        """Put something on the menu."""
+        """Put something on the menu. Where the stock does not allow one piece, `MenuItemSoldOut` says so at once."""
 
     @_abc_1.abstractmethod
     def GetMenuItem(
@@ -98,7 +126,9 @@ class MenuServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _menu_pb2.UpdateMenuItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_menu_pb2.MenuItem, _abc.Awaitable[_menu_pb2.MenuItem]]:
-        """Change a menu item."""
+        """Change a menu item; a list in the body replaces the list that there was. A group or option of modifiers keeps its id
+        when the id, or else the name, is the same.
+        """
 
     @_abc_1.abstractmethod
     def DeleteMenuItem(
@@ -109,11 +139,47 @@ class MenuServiceServicer(metaclass=_abc_1.ABCMeta):
         """Take a menu item off the menu for good. It is kept for the history."""
 
     @_abc_1.abstractmethod
+    def ListMenuItemSites(
+        self,
+        request: _menu_pb2.ListMenuItemSitesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_menu_pb2.ListMenuItemSitesResponse, _abc.Awaitable[_menu_pb2.ListMenuItemSitesResponse]]:
+        """List how sites sell a menu item that do not sell it as the menu says."""
+
+    @_abc_1.abstractmethod
+    def GetMenuItemSite(
+        self,
+        request: _menu_pb2.GetMenuItemSiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_menu_pb2.MenuItemSite, _abc.Awaitable[_menu_pb2.MenuItemSite]]:
+        """Read how a site sells a menu item. Its version is 0 as long as nobody has said anything about it."""
+
+    @_abc_1.abstractmethod
+    def PutMenuItemSite(
+        self,
+        request: _menu_pb2.PutMenuItemSiteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_menu_pb2.MenuItemSite, _abc.Awaitable[_menu_pb2.MenuItemSite]]:
+        """Say how a site sells a menu item: whether at all, whether it is sold out by hand there, and for which price. It
+        replaces what was said before; what is left out is as the menu says. The same again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
     def ListProducts(
         self,
         request: _menu_pb2.ListProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_menu_pb2.ListProductsResponse, _abc.Awaitable[_menu_pb2.ListProductsResponse]]:
-        """A kiosk's read model of the catalog: what its site sells now."""
+        """A kiosk's read model of the catalog: what its site sells now, in the menu's order. What the site does not sell is
+        not in it; what is sold out is, and is not available. A copy that is still good is confirmed by 304.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProduct(
+        self,
+        request: _menu_pb2.GetProductRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_menu_pb2.Product, _abc.Awaitable[_menu_pb2.Product]]:
+        """One product of the catalog."""
 
 def add_MenuServiceServicer_to_server(servicer: MenuServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -80,7 +80,7 @@ FIELD_FIELD_NUMBER: _ClassVar[int]
 field: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional", "step_up", "raw", "further_permissions", "snapshot_of")
+    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional", "step_up", "raw", "further_permissions", "snapshot_of", "content_etag")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class MethodPolicy(_message.Message):
     RAW_FIELD_NUMBER: _ClassVar[int]
     FURTHER_PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_OF_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ETAG_FIELD_NUMBER: _ClassVar[int]
     permission: str
     public: bool
     audience: _containers.RepeatedScalarFieldContainer[Audience]
@@ -115,7 +116,8 @@ class MethodPolicy(_message.Message):
     raw: RawHttp
     further_permissions: _containers.RepeatedScalarFieldContainer[str]
     snapshot_of: str
-    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ..., step_up: _Optional[bool] = ..., raw: _Optional[_Union[RawHttp, _Mapping]] = ..., further_permissions: _Optional[_Iterable[str]] = ..., snapshot_of: _Optional[str] = ...) -> None: ...
+    content_etag: bool
+    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ..., step_up: _Optional[bool] = ..., raw: _Optional[_Union[RawHttp, _Mapping]] = ..., further_permissions: _Optional[_Iterable[str]] = ..., snapshot_of: _Optional[str] = ..., content_etag: _Optional[bool] = ...) -> None: ...
 
 class RawHttp(_message.Message):
     __slots__ = ("consumes", "request", "produces", "response", "statuses")
