@@ -60,6 +60,11 @@ class Sites:
                 return await self.get(site.id)
         raise errors.NotFound
 
+    async def all(self) -> list[Site]:
+        """Every open site of the tenant, for whoever has something to tell at all of them."""
+        tenant = call.current().principal.tenant
+        return [self._keep(tenant, found) for found in await self._resolve([])]
+
     async def _ask(self, tenant: UUID, wanted: UUID, known: Site | None) -> Site:
         try:
             found = await self._resolve([str(wanted)])
