@@ -22,18 +22,26 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from switchyard.orders.v1 import bulk_pb2 as switchyard_dot_orders_dot_v1_dot_bulk__pb2
+from switchyard.orders.v1 import groups_pb2 as switchyard_dot_orders_dot_v1_dot_groups__pb2
 from switchyard.orders.v1 import orders_pb2 as switchyard_dot_orders_dot_v1_dot_orders__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a\x1fswitchyard/orders/v1/bulk.proto\x1a!switchyard/orders/v1/groups.proto\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatus\"P\n\x13\x42ulkOrderProgressed\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32\'.switchyard.orders.v1.BulkOrderProgress\"J\n\x11GroupOrderCreated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"J\n\x11GroupOrderUpdated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrderb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.orders.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERPLACED']._serialized_start=94
-  _globals['_ORDERPLACED']._serialized_end=151
-  _globals['_ORDERSTATUSCHANGED']._serialized_start=153
-  _globals['_ORDERSTATUSCHANGED']._serialized_end=273
+  _globals['_ORDERPLACED']._serialized_start=162
+  _globals['_ORDERPLACED']._serialized_end=219
+  _globals['_ORDERSTATUSCHANGED']._serialized_start=221
+  _globals['_ORDERSTATUSCHANGED']._serialized_end=341
+  _globals['_BULKORDERPROGRESSED']._serialized_start=343
+  _globals['_BULKORDERPROGRESSED']._serialized_end=423
+  _globals['_GROUPORDERCREATED']._serialized_start=425
+  _globals['_GROUPORDERCREATED']._serialized_end=499
+  _globals['_GROUPORDERUPDATED']._serialized_start=501
+  _globals['_GROUPORDERUPDATED']._serialized_end=575
 # @@protoc_insertion_point(module_scope)

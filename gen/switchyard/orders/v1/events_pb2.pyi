@@ -1,3 +1,5 @@
+from switchyard.orders.v1 import bulk_pb2 as _bulk_pb2
+from switchyard.orders.v1 import groups_pb2 as _groups_pb2
 from switchyard.orders.v1 import orders_pb2 as _orders_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -19,3 +21,21 @@ class OrderStatusChanged(_message.Message):
     order: _orders_pb2.Order
     from_status: _orders_pb2.OrderStatus
     def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ..., from_status: _Optional[_Union[_orders_pb2.OrderStatus, str]] = ...) -> None: ...
+
+class BulkOrderProgressed(_message.Message):
+    __slots__ = ("progress",)
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    progress: _bulk_pb2.BulkOrderProgress
+    def __init__(self, progress: _Optional[_Union[_bulk_pb2.BulkOrderProgress, _Mapping]] = ...) -> None: ...
+
+class GroupOrderCreated(_message.Message):
+    __slots__ = ("group_order",)
+    GROUP_ORDER_FIELD_NUMBER: _ClassVar[int]
+    group_order: _groups_pb2.GroupOrder
+    def __init__(self, group_order: _Optional[_Union[_groups_pb2.GroupOrder, _Mapping]] = ...) -> None: ...
+
+class GroupOrderUpdated(_message.Message):
+    __slots__ = ("group_order",)
+    GROUP_ORDER_FIELD_NUMBER: _ClassVar[int]
+    group_order: _groups_pb2.GroupOrder
+    def __init__(self, group_order: _Optional[_Union[_groups_pb2.GroupOrder, _Mapping]] = ...) -> None: ...
