@@ -39,3 +39,23 @@ class GroupOrderUpdated(_message.Message):
     GROUP_ORDER_FIELD_NUMBER: _ClassVar[int]
     group_order: _groups_pb2.GroupOrder
     def __init__(self, group_order: _Optional[_Union[_groups_pb2.GroupOrder, _Mapping]] = ...) -> None: ...
+
+class OrderConfirmed(_message.Message):
+    __slots__ = ("order",)
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ...) -> None: ...
+
+class OrderPosStatusChanged(_message.Message):
+    __slots__ = ("order",)
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ...) -> None: ...
+
+class PosConnectionChanged(_message.Message):
+    __slots__ = ("site_id", "enabled")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    enabled: bool
+    def __init__(self, site_id: _Optional[str] = ..., enabled: _Optional[bool] = ...) -> None: ...
