@@ -186,6 +186,16 @@ def _translated(failure: BaseException) -> errors.Error:
     raise failure
 
 
+def driver(session: AsyncSession) -> asyncpg.Connection:
+    """The driver's connection of a session's transaction, for statements of a hot path that changes rows.
+
+    What the session itself has to write is flushed before, by the caller. Errors are translated as the session's are.
+    """
+    connection = session.sync_session.connection().connection.driver_connection
+    assert connection is not None  # it is checked out while the transaction lasts
+    return connection
+
+
 def violated(failure: DBAPIError) -> str:
     """The name of the constraint that a statement violated; empty if it failed otherwise."""
     cause = getattr(failure.orig, "__cause__", None)

@@ -53,7 +53,9 @@ class Balance(Base):
     item_id: Mapped[UUID] = mapped_column(primary_key=True)
     site_id: Mapped[UUID] = mapped_column(primary_key=True)
     on_hand: Mapped[int]
+    # Held of the batches, and `backordered`, which is promised and not there yet: of an item that allows it.
     reserved: Mapped[int]
+    backordered: Mapped[int] = mapped_column(server_default="0")
     # The alert has been raised and the stock has not recovered since.
     is_low: Mapped[bool]
     version: Mapped[int] = mapped_column()

@@ -1,214 +1,285 @@
-"""Stock promised to orders. An order has one reservation, whose id is the order's."""
+"""Stock promised to orders. An order has one reservation, whose id is the order's; its lines go their own ways.
+
+A reservation's row is locked first, then the balances of all its items in the order of their ids: orders that share
+items wait for each other and never in a circle, and whatever else would change a batch waits for its balance too.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import reservations_pb2
+from switchyard.inventory.v1 import events_pb2, reservations_pb2
 
-from chassis import audit, call, clock, errors
-from services.inventory import ledger, recipes, reservation_store, store
-from services.inventory.models import Balance, Batch, Item
-from services.inventory.reservation_models import Pick, Reservation
+from chassis import audit, call, clock, errors, events
+from services.inventory import ledger, recipes, reservation_store
+from services.inventory.reservation_models import Line, Reservation
+from services.inventory.reservation_picking import Shelf
 
 ACTIVE = reservations_pb2.RESERVATION_STATE_ACTIVE
+PARTIALLY_POSTED = reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED
 POSTED = reservations_pb2.RESERVATION_STATE_POSTED
 RELEASED = reservations_pb2.RESERVATION_STATE_RELEASED
 EXPIRED = reservations_pb2.RESERVATION_STATE_EXPIRED
+# A reservation in one of these states holds what its active lines need, and takes new ones.
+HOLDING = (ACTIVE, PARTIALLY_POSTED)
+_GIVEN_BACK = (RELEASED, EXPIRED)
+_NAMES: Mapping[int, str] = {
+    ACTIVE: "active",
+    PARTIALLY_POSTED: "partially_posted",
+    POSTED: "posted",
+    RELEASED: "released",
+    EXPIRED: "expired",
+}
+# The site of what is given back before anything was reserved.
 _NOWHERE = UUID(int=0)
 
-# A reservation and what it holds.
-Held = tuple[Reservation, Sequence[Pick]]
 
-
-async def reserve(session: AsyncSession, request: reservations_pb2.ReserveRequest, *, life_s: float) -> Held:
-    """Hold what an order needs, all of it or nothing; asked again, the reservation as it is.
+async def reserve(session: AsyncSession, request: reservations_pb2.ReserveRequest, *, life_s: float) -> Reservation:
+    """Hold what an order's new lines need, all of it or nothing; what is known stays as it is.
 
     Raises `Invalid` for what is not on the menu, `Conflict` (`SOLD_OUT`, `INSUFFICIENT_STOCK`).
     """
+    tenant = call.current().principal.tenant
     expires_at = clock.now() + timedelta(seconds=life_s)
-    if not await _begin(session, request.order_id, request.site_id, state=ACTIVE, expires_at=expires_at):
-        return await _known(session, request.order_id)
-    lines = await recipes.resolve(session, UUID(request.site_id), request.lines)
-    needed = sum((line.needs for line in lines), Counter[UUID]())
+    station_id = UUID(request.station_id) if request.HasField("station_id") else None
+    row = Reservation(UUID(request.order_id), UUID(request.site_id), station_id, ACTIVE, expires_at)
+    begun = await reservation_store.begin(session, tenant, row)
+    if not begun:
+        row = await _known(session, row.id)
+        if row.state not in HOLDING:
+            return row
+    new = _new(request.lines, row.lines)
+    if new:
+        await _add(session, row, request, new)
+        row.expires_at = expires_at
+    if not begun and (new or station_id not in (None, row.station_id)):
+        row.station_id = station_id or row.station_id
+        await reservation_store.keep(session, tenant, row)
+    return row
+
+
+async def post(session: AsyncSession, order_id: str, line_ids: Collection[str] = ()) -> Reservation:
+    """Consume what is held for all lines, or for some: a movement for each batch.
+
+    Raises `NotFound`, `InvalidTransition` when given back, `Conflict` (`INSUFFICIENT_STOCK`).
+    """
+    row = await _known(session, UUID(order_id))
+    if any(UUID(line_id) not in row.lines for line_id in line_ids):
+        raise errors.NotFound
+    lines = [row.lines[UUID(line_id)] for line_id in set(line_ids)]
+    _refuse(_GIVEN_BACK, [line.state for line in lines] or [row.state], "posted")
+    chosen = _held(lines or row.lines.values())
+    if row.state in HOLDING and (chosen or not line_ids):
+        await _sell(session, row, chosen)
+        await _move_on(session, row, chosen, POSTED)
+    return row
+
+
+async def release(
+    session: AsyncSession, order_id: str, line_ids: Collection[str] = (), *, life_s: float
+) -> Reservation:
+    """Give back what is held for all lines, or for some; what is unknown yet is closed. Raises `InvalidTransition`."""
     tenant = call.current().principal.tenant
-    balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(request.site_id), item_ids=needed)
-    items = await store.items_by_id(session, needed)
-    for item_id, takings in (await _enough(session, UUID(request.site_id), items, needed)).items():
-        for taking in takings:
-            _hold(session, request.order_id, balances[item_id], taking.batch, taking.quantity, taking.reason)
-        ledger.tell(session, items[item_id], balances[item_id], order_id=request.order_id)
-    row = await reservation_store.reservation(session, request.order_id)
-    assert row is not None
-    row.lines = [_priced(line) for line in lines]
-    await session.flush()
-    return row, await reservation_store.picks(session, row.id)
+    state, until = (ACTIVE, clock.now() + timedelta(seconds=life_s)) if line_ids else (RELEASED, clock.now())
+    row = Reservation(UUID(order_id), _NOWHERE, None, state, until)
+    if await reservation_store.begin(session, tenant, row):
+        audit.changed(session, f"reservations/{row.id}", after={"state": _NAMES[state]})
+    else:
+        row = await _known(session, row.id)
+    await _close(session, row, line_ids)
+    lines = [row.lines[UUID(line_id)] for line_id in set(line_ids) if UUID(line_id) in row.lines]
+    _refuse((POSTED,), [line.state for line in lines] if line_ids else [_of_all(row)], "released")
+    chosen = _held(lines if line_ids else row.lines.values())
+    if row.state in HOLDING and (chosen or not line_ids):
+        await _give_back(session, row, chosen)
+        await _move_on(session, row, chosen, RELEASED)
+    return row
 
 
-async def post(session: AsyncSession, order_id: str) -> Held:
-    """Consume what is held: a movement for each batch. Raises `NotFound`, `InvalidTransition` when given back."""
-    row, picks = await _known(session, order_id)
-    if row.state == POSTED:
-        return row, picks
-    _require_active(row, "posted")
-    balances = await _lock(session, row, picks)
-    items = await store.items_by_id(session, balances)
-    await _give_back(session, balances, picks)
-    for item_id, takings in (await _still_sellable(session, row.site_id, items, picks)).items():
-        for taking in takings:
-            _sell(session, row.id, balances[item_id], taking)
-        ledger.tell(session, items[item_id], balances[item_id], order_id=order_id)
-    row.state = POSTED
-    await session.flush()
-    return row, await reservation_store.picks(session, row.id)
+async def expire(session: AsyncSession, order_id: UUID) -> None:
+    """Give back what is held longer than was promised, unless it was posted or released meanwhile, and tell it."""
+    row = await _known(session, order_id)
+    if row.state not in HOLDING or row.expires_at > clock.now():
+        return
+    chosen = _held(row.lines.values())
+    await _give_back(session, row, chosen)
+    await _move_on(session, row, chosen, EXPIRED)
+    told = events_pb2.ReservationExpired(
+        order_id=str(row.id), site_id=str(row.site_id), line_ids=[str(line.id) for line in chosen]
+    )
+    events.publish(session, told, subject=f"reservations/{row.id}", audience=[f"site:{row.site_id}"])
 
 
-async def release(session: AsyncSession, order_id: str, *, state: int = RELEASED) -> Held:
-    """Give back what is held; before the reservation, close the order's id. Raises `InvalidTransition` when posted."""
-    if await _begin(session, order_id, str(_NOWHERE), state=state, expires_at=clock.now()):
-        return await _known(session, order_id)
-    row, picks = await _known(session, order_id)
-    if row.state in (RELEASED, EXPIRED):
-        return row, picks
-    _require_active(row, "released")
-    balances = await _lock(session, row, picks)
-    await _give_back(session, balances, picks)
-    for item in (await store.items_by_id(session, balances)).values():
-        ledger.tell(session, item, balances[item.id], order_id=order_id)
-    row.state = state
-    await session.flush()
-    return row, picks
-
-
-async def _begin(session: AsyncSession, order_id: str, site_id: str, **values: Any) -> bool:
-    tenant = call.current().principal.tenant
-    row = {"tenant_id": tenant, "order_id": UUID(order_id), "site_id": UUID(site_id), "lines": [], **values}
-    begun = await reservation_store.begin_reservation(session, row)
-    if begun:
-        audit.changed(session, f"reservations/{row['order_id']}", after={"state": values["state"]})
-    return begun
-
-
-async def _known(session: AsyncSession, order_id: str) -> Held:
-    row = await reservation_store.reservation(session, order_id)
+async def _known(session: AsyncSession, order_id: UUID) -> Reservation:
+    row = await reservation_store.reservation(session, call.current().principal.tenant, order_id)
     if row is None:
         raise errors.NotFound
-    return row, await reservation_store.picks(session, row.id)
+    return row
 
 
-async def _lock(session: AsyncSession, row: Reservation, picks: Sequence[Pick]) -> dict[UUID, Balance]:
-    item_ids = [pick.item_id for pick in picks]
-    return await store.lock_balances(session, tenant=row.tenant_id, site_id=row.site_id, item_ids=item_ids)
+def _new(
+    told: Sequence[reservations_pb2.ReserveLine], known: Mapping[UUID, Line]
+) -> dict[int, reservations_pb2.ReserveLine]:
+    """What is not known yet, by its place in the request."""
+    twice = [line_id for line_id, count in Counter(UUID(line.line_id) for line in told).items() if count > 1]
+    if twice:
+        places = [place for place, line in enumerate(told) if UUID(line.line_id) in twice]
+        raise errors.Invalid(fields={f"lines.{place}.line_id": ["is there twice"] for place in places})
+    return {place: line for place, line in enumerate(told) if UUID(line.line_id) not in known}
 
 
-def _hold(session: AsyncSession, order_id: str, balance: Balance, batch: Batch, quantity: int, reason: str) -> None:
-    batch.reserved += quantity
-    balance.reserved += quantity
-    session.add(_pick(UUID(order_id), batch, quantity, reason))
-
-
-def _pick(order_id: UUID, batch: Batch, quantity: int, reason: str) -> Pick:
-    return Pick(
-        tenant_id=batch.tenant_id,
-        order_id=order_id,
-        batch_id=batch.id,
-        item_id=batch.item_id,
-        quantity=quantity,
-        reason=reason,
-    )
-
-
-def _sell(session: AsyncSession, order_id: UUID, balance: Balance, taking: ledger.Taking) -> None:
-    kind = pb.MOVEMENT_TYPE_SALE
-    ledger.move(session, balance, taking.batch, -taking.quantity, kind=kind, reason="order", order_id=order_id)
-
-
-async def _give_back(session: AsyncSession, balances: dict[UUID, Balance], picks: Sequence[Pick]) -> None:
-    batches = await store.batches_by_id(session, [pick.batch_id for pick in picks])
-    for pick in picks:
-        batches[pick.batch_id].reserved -= pick.quantity
-        balances[pick.item_id].reserved -= pick.quantity
-
-
-async def _enough(
-    session: AsyncSession, site_id: UUID, items: dict[UUID, Item], needed: Counter[UUID]
-) -> dict[UUID, list[ledger.Taking]]:
-    """Where what is needed comes from, by item. Raises `Conflict` that names all that is missing."""
-    batches = await store.in_picking_order(session, item_ids=needed, site_id=site_id, sellable_at=clock.now())
-    found, short = {}, {}
-    for item_id, quantity in sorted(needed.items()):
-        found[item_id], missing = ledger.pick(batches[item_id], quantity)
-        if missing:
-            short[items[item_id].sku] = (quantity, quantity - missing)
+async def _add(
+    session: AsyncSession,
+    row: Reservation,
+    request: reservations_pb2.ReserveRequest,
+    new: Mapping[int, reservations_pb2.ReserveLine],
+) -> None:
+    tenant = call.current().principal.tenant
+    if row.site_id == _NOWHERE:
+        row.site_id = UUID(request.site_id)
+    elif row.site_id != UUID(request.site_id):
+        raise errors.Invalid(fields={"site_id": ["is not the site of the order's reservation"]})
+    resolved = await _resolve(session, row.site_id, new)
+    lines = [_priced(line) for line in resolved]
+    needed = sum((line.needs for line in resolved), Counter[UUID]())
+    shelf = await _shelf(session, row, needed)
+    short = shelf.hold((line, told.needs) for line, told in zip(lines, resolved, strict=True))
     if short:
-        raise ledger.insufficient(short)
-    return found
+        raise ledger.insufficient(shelf.wanting(short, needed))
+    row.lines.update({line.id: line for line in lines})
+    await _keep_stock(session, row, shelf)
+    await reservation_store.add_lines(session, tenant, row, lines)
+    _tell_trail(session, row, lines, before="")
 
 
-async def _still_sellable(
-    session: AsyncSession, site_id: UUID, items: dict[UUID, Item], picks: Sequence[Pick]
-) -> dict[UUID, list[ledger.Taking]]:
-    """What the picks come to, by item: a batch that may not be sold any more is replaced, in the picks too.
+async def _resolve(
+    session: AsyncSession, site_id: UUID, new: Mapping[int, reservations_pb2.ReserveLine]
+) -> list[recipes.Resolved]:
+    try:
+        return await recipes.resolve(session, site_id, list(new.values()))
+    except (errors.Invalid, errors.Conflict) as failure:
+        # Named after their places among the new ones; the caller counts all.
+        places = list(new)
+        failure.fields = {_placed(name, places): texts for name, texts in failure.fields.items()}
+        raise
 
-    The picks have been given back. Raises `Conflict` when there is nothing to replace one with.
-    """
-    sellable = await store.in_picking_order(session, item_ids=items, site_id=site_id, sellable_at=clock.now())
-    found, short = {}, {}
-    for item_id in sorted(items):
-        of_item = [pick for pick in picks if pick.item_id == item_id]
-        found[item_id], missing = _anew(sellable[item_id], {pick.batch_id: pick.quantity for pick in of_item})
-        if missing:
-            wanted = sum(pick.quantity for pick in of_item)
-            short[items[item_id].sku] = (wanted, wanted - missing)
-        else:
-            await _rewrite(session, of_item, found[item_id])
+
+def _placed(name: str, places: Sequence[int]) -> str:
+    head, _, rest = name.partition(".")
+    place, _, tail = rest.partition(".")
+    return f"lines.{places[int(place)]}.{tail}" if head == "lines" and place.isdigit() else name
+
+
+def _priced(line: recipes.Resolved) -> Line:
+    chosen = [
+        {"option_id": str(each.option_id), "name": each.name, "quantity": each.quantity, "amount": each.amount}
+        for each in line.modifiers
+    ]
+    told = (line.name, line.quantity, line.unit_amount, line.currency, chosen)
+    return Line(UUID(line.line_id), ACTIVE, line.menu_item_id, *told)
+
+
+async def _shelf(
+    session: AsyncSession, row: Reservation, item_ids: Iterable[UUID], picked: Iterable[UUID] = ()
+) -> Shelf:
+    tenant = call.current().principal.tenant
+    levels = await reservation_store.lock_levels(session, tenant, row.site_id, item_ids)
+    lots = await reservation_store.lots(session, tenant, row.site_id, levels, picked=picked, sellable_at=clock.now())
+    return Shelf(levels, lots)
+
+
+async def _shelf_of(session: AsyncSession, row: Reservation, lines: Sequence[Line]) -> Shelf:
+    picks = [pick for line in lines for pick in line.picks]
+    item_ids = {pick.item_id for pick in picks}
+    return await _shelf(session, row, item_ids, {pick.batch_id for pick in picks if pick.batch_id is not None})
+
+
+async def _keep_stock(session: AsyncSession, row: Reservation, shelf: Shelf) -> None:
+    """Tell what has become of the stock, and write it."""
+    levels = [shelf.levels[item_id] for item_id in sorted(shelf.levels)]
+    for level in levels:
+        ledger.tell(session, cast("Any", level.item), cast("Any", level), order_id=str(row.id))
+    tenant = call.current().principal.tenant
+    await reservation_store.keep_stock(session, tenant, row.site_id, levels, shelf.touched)
+
+
+async def _give_back(session: AsyncSession, row: Reservation, lines: Sequence[Line]) -> None:
+    shelf = await _shelf_of(session, row, lines)
+    for line in lines:
+        shelf.give_back(line, line.picks)
+    await _keep_stock(session, row, shelf)
+
+
+async def _sell(session: AsyncSession, row: Reservation, lines: Sequence[Line]) -> None:
+    tenant = call.current().principal.tenant
+    shelf = await _shelf_of(session, row, lines)
+    wanted: Counter[UUID] = Counter()
+    for line in lines:
+        wanted.update({pick.item_id: 0 for pick in line.picks})
+        for pick in line.picks:
+            wanted[pick.item_id] += pick.quantity
+    changed, short = shelf.renew(lines)
     if short:
-        raise ledger.insufficient(short)
-    return found
+        raise ledger.insufficient(shelf.wanting(short, wanted))
+    if changed:
+        await reservation_store.replace_picks(session, tenant, row.id, changed)
+    sold = [(line.id, pick, shelf.sell(pick)) for line in lines for pick in line.picks]
+    await _keep_stock(session, row, shelf)
+    await reservation_store.add_sales(session, tenant, row, sold, at=clock.now())
 
 
-def _anew(sellable: Sequence[Batch], picked: dict[UUID, int]) -> tuple[list[ledger.Taking], int]:
-    """What was picked of batches that may be sold stays; the rest comes from whatever has more."""
-    quantities = Counter({batch.id: picked[batch.id] for batch in sellable if batch.id in picked})
-    missing = sum(picked.values()) - quantities.total()
-    for batch in sellable:
-        more = min(missing, batch.on_hand - batch.reserved - quantities[batch.id])
-        if more > 0:
-            quantities[batch.id] += more
-            missing -= more
-    takings = [ledger.Taking(batch, quantities[batch.id], ledger.why(batch)) for batch in sellable]
-    return [taking for taking in takings if taking.quantity], missing
+async def _close(session: AsyncSession, row: Reservation, line_ids: Collection[str]) -> None:
+    """Note lines that are given back before they were reserved, so that they never are."""
+    unknown = [Line(line_id, RELEASED) for line_id in sorted(set(map(UUID, line_ids)) - set(row.lines))]
+    if unknown and row.state in HOLDING:
+        row.lines.update({line.id: line for line in unknown})
+        await reservation_store.add_lines(session, call.current().principal.tenant, row, unknown)
+        _tell_trail(session, row, unknown, before="")
 
 
-async def _rewrite(session: AsyncSession, picks: Sequence[Pick], takings: Sequence[ledger.Taking]) -> None:
-    """Let the picks say what is taken."""
-    known = {pick.batch_id: pick for pick in picks}
-    for taking in takings:
-        pick = known.pop(taking.batch.id, None)
-        if pick is not None:
-            pick.quantity = taking.quantity
-        else:
-            session.add(_pick(picks[0].order_id, taking.batch, taking.quantity, taking.reason))
-    for pick in known.values():
-        await session.delete(pick)
+async def _move_on(session: AsyncSession, row: Reservation, lines: Sequence[Line], state: int) -> None:
+    """Lines have reached their end, and with the last that was held the reservation has."""
+    before = _NAMES[row.state]
+    for line in lines:
+        line.state = state
+    posted = any(line.state == POSTED for line in row.lines.values())
+    if _held(row.lines.values()):
+        row.state = PARTIALLY_POSTED if posted else ACTIVE
+    else:
+        row.state = state if state == EXPIRED or not posted else POSTED
+    tenant = call.current().principal.tenant
+    await reservation_store.keep_lines(session, tenant, row.id, lines)
+    await reservation_store.keep(session, tenant, row)
+    _tell_trail(session, row, lines, before=before)
 
 
-def _require_active(row: Reservation, wanted: str) -> None:
-    if row.state != ACTIVE:
-        names: dict[int, str] = {POSTED: "posted", RELEASED: "released", EXPIRED: "expired"}
-        raise errors.InvalidTransition.between(names.get(row.state, "unknown"), wanted, [])
+def _held(lines: Iterable[Line]) -> list[Line]:
+    return [line for line in lines if line.state == ACTIVE]
 
 
-def _priced(line: recipes.Resolved) -> dict[str, Any]:
-    return {
-        "line_id": line.line_id,
-        "menu_item_id": str(line.menu_item_id),
-        "name": line.name,
-        "quantity": line.quantity,
-        "amount": line.unit_amount,
-        "currency": line.currency,
+def _of_all(row: Reservation) -> int:
+    """Posted if each line of a reservation is: one that gave some back was released as far as it could be."""
+    given_back = any(line.state in _GIVEN_BACK for line in row.lines.values())
+    return RELEASED if row.state == POSTED and given_back else row.state
+
+
+def _refuse(ends: Collection[int], states: Iterable[int], wanted: str) -> None:
+    for state in states:
+        if state in ends:
+            raise errors.InvalidTransition.between(_NAMES[state], wanted, [])
+
+
+def _tell_trail(session: AsyncSession, row: Reservation, lines: Sequence[Line], *, before: str) -> None:
+    after = {
+        "state": _NAMES[row.state],
+        "lines": {str(line.id): _NAMES[line.state] for line in lines},
+        "picks": [
+            {"line_id": line.id, "item_id": pick.item_id, "batch_id": pick.batch_id, "quantity": pick.quantity}
+            for line in lines
+            for pick in line.picks
+        ],
     }
+    audit.changed(session, f"reservations/{row.id}", before={"state": before} if before else {}, after=after)

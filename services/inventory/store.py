@@ -14,10 +14,11 @@ from switchyard.inventory.v1 import reservations_pb2
 
 from chassis.db import Query
 from services.inventory.models import Balance, Batch, Item, Movement
-from services.inventory.reservation_models import Pick, Reservation
+from services.inventory.reservation_models import LineRow, PickRow, ReservationRow
 
-# A reservation in one of these states holds what it picked.
-_HOLDING = (reservations_pb2.RESERVATION_STATE_ACTIVE, reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED)
+# A line in this state holds what was picked for it.
+_HELD = reservations_pb2.RESERVATION_STATE_ACTIVE
+_OF_LINE = sa.and_(LineRow.order_id == PickRow.order_id, LineRow.line_id == PickRow.line_id)
 _SITES = sa.bindparam("sites", type_=ARRAY(sa.Uuid))
 _EVERYWHERE = sa.bindparam("everywhere", type_=sa.Boolean)
 # Stock of one item over the sites of the caller: the inner side of a join with items.
@@ -185,18 +186,25 @@ async def ledger_sums(session: AsyncSession, item_id: UUID, sites: Iterable[str]
     `wrong`: how many batches and balances are not the sum of their movements and of what is held for orders.
     """
     of_batches = _sums_of_batches(item_id)
+    waiting = _waiting(item_id)
     differs = sa.or_(
         Balance.on_hand != sa.func.coalesce(of_batches.c.on_hand, 0),
-        Balance.reserved != sa.func.coalesce(of_batches.c.reserved, 0),
+        Balance.reserved != sa.func.coalesce(of_batches.c.reserved, 0) + Balance.backordered,
+        Balance.backordered != sa.func.coalesce(waiting.c.quantity, 0),
     )
-    select = sa.select(
-        _total(of_batches.c.moved).label("moved"),
-        _total(of_batches.c.movements).label("movements"),
-        _total(of_batches.c.held).label("held"),
-        _total(Balance.on_hand).label("on_hand"),
-        _total(Balance.reserved).label("reserved"),
-        (_total(of_batches.c.wrong) + sa.func.count().filter(differs)).label("wrong"),
-    ).select_from(sa.join(Balance, of_batches, Balance.site_id == of_batches.c.site_id, isouter=True))
+    select = (
+        sa.select(
+            _total(of_batches.c.moved).label("moved"),
+            _total(of_batches.c.movements).label("movements"),
+            (_total(of_batches.c.held) + _total(waiting.c.quantity)).label("held"),
+            _total(Balance.on_hand).label("on_hand"),
+            _total(Balance.reserved).label("reserved"),
+            (_total(of_batches.c.wrong) + sa.func.count().filter(differs)).label("wrong"),
+        )
+        .select_from(Balance)
+        .outerjoin(of_batches, Balance.site_id == of_batches.c.site_id)
+        .outerjoin(waiting, Balance.site_id == waiting.c.site_id)
+    )
     return (await session.execute(_at(select.where(Balance.item_id == item_id), Balance.site_id, sites))).one()
 
 
@@ -214,10 +222,10 @@ def _sums_of_batches(item_id: UUID) -> "sa.Subquery":
         .subquery()
     )
     held = (
-        sa.select(Pick.batch_id, sa.func.sum(Pick.quantity).label("quantity"))
-        .join(Reservation, Reservation.id == Pick.order_id)
-        .where(Pick.item_id == item_id, Reservation.state.in_(_HOLDING))
-        .group_by(Pick.batch_id)
+        sa.select(PickRow.batch_id, sa.func.sum(PickRow.quantity).label("quantity"))
+        .join(LineRow, _OF_LINE)
+        .where(PickRow.item_id == item_id, LineRow.state == _HELD)
+        .group_by(PickRow.batch_id)
         .subquery()
     )
     differs = sa.or_(
@@ -237,6 +245,18 @@ def _sums_of_batches(item_id: UUID) -> "sa.Subquery":
         .outerjoin(held, held.c.batch_id == Batch.id)
         .where(Batch.item_id == item_id)
         .group_by(Batch.site_id)
+        .subquery()
+    )
+
+
+def _waiting(item_id: UUID) -> "sa.Subquery":
+    """By site: what is held without a batch."""
+    return (
+        sa.select(ReservationRow.site_id, sa.func.sum(PickRow.quantity).label("quantity"))
+        .join(LineRow, _OF_LINE)
+        .join(ReservationRow, ReservationRow.id == PickRow.order_id)
+        .where(PickRow.item_id == item_id, PickRow.batch_id.is_(None), LineRow.state == _HELD)
+        .group_by(ReservationRow.site_id)
         .subquery()
     )
 

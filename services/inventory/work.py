@@ -20,15 +20,8 @@ async def expire(database: Database) -> None:
         principal = identity.service_principal("inventory", tenant_id)
         with call.answering(call.Call(principal=principal, action="inventory.ExpireReservation", category="data")):
             try:
-                await _expire(database, str(order_id))
+                async with database.transaction() as session:
+                    await reservations.expire(session, order_id)
             except Exception:
                 # Whatever it is, the others do not wait for it; the next round takes it up again.
                 log.exception("reservation_not_expired", order_id=str(order_id))
-
-
-async def _expire(database: Database, order_id: str) -> None:
-    async with database.transaction() as session:
-        row = await reservation_store.reservation(session, order_id)
-        # It may have been posted or released since it was listed.
-        if row is not None and row.state == reservations.ACTIVE and row.expires_at <= clock.now():
-            await reservations.release(session, order_id, state=reservations.EXPIRED)
