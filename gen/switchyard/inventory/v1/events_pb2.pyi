@@ -1,4 +1,5 @@
 from switchyard.inventory.v1 import inventory_pb2 as _inventory_pb2
+from switchyard.inventory.v1 import restock_pb2 as _restock_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -120,3 +121,21 @@ class MenuItemSiteUpdated(_message.Message):
     available: bool
     version: int
     def __init__(self, menu_item_id: _Optional[str] = ..., site_id: _Optional[str] = ..., available: _Optional[bool] = ..., version: _Optional[int] = ...) -> None: ...
+
+class RestockPlanChanged(_message.Message):
+    __slots__ = ("plan",)
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    plan: _restock_pb2.RestockPlan
+    def __init__(self, plan: _Optional[_Union[_restock_pb2.RestockPlan, _Mapping]] = ...) -> None: ...
+
+class ItemsImported(_message.Message):
+    __slots__ = ("import_id", "created", "updated", "rejected")
+    IMPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    import_id: str
+    created: int
+    updated: int
+    rejected: int
+    def __init__(self, import_id: _Optional[str] = ..., created: _Optional[int] = ..., updated: _Optional[int] = ..., rejected: _Optional[int] = ...) -> None: ...
