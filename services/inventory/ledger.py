@@ -36,7 +36,7 @@ async def receive_batch(session: AsyncSession, item_id: str, told: pb.Batch) -> 
         raise errors.Invalid(fields={"batch.lot": ["is the name of what comes in without a lot"]})
     item, balance = await _open(session, item_id, told.site_id)
     expires_at = told.expires_at.ToDatetime(clock.now().tzinfo) if told.HasField("expires_at") else NEVER
-    batch = await _new_batch(session, balance, lot=told.lot, expires_at=expires_at)
+    batch = await new_batch(session, balance, lot=told.lot, expires_at=expires_at)
     move(session, balance, batch, told.quantity, kind=pb.MOVEMENT_TYPE_RECEIVE, reason=f"lot {told.lot}")
     tell(session, item, balance)
     return batch
@@ -172,7 +172,7 @@ async def _where_it_comes_in(session: AsyncSession, balance: Balance, batch_id: 
     if batch_id is not None:
         return await _named_batch(session, balance, batch_id)
     known = await store.lot(session, item_id=balance.item_id, site_id=balance.site_id, name=UNDATED_LOT)
-    return known or await _new_batch(session, balance, lot=UNDATED_LOT, expires_at=NEVER)
+    return known or await new_batch(session, balance, lot=UNDATED_LOT, expires_at=NEVER)
 
 
 async def _where_it_may_come_from(
@@ -192,7 +192,8 @@ async def _named_batch(session: AsyncSession, balance: Balance, batch_id: UUID) 
     return batch
 
 
-async def _new_batch(session: AsyncSession, balance: Balance, *, lot: str, expires_at: datetime) -> Batch:
+async def new_batch(session: AsyncSession, balance: Balance, *, lot: str, expires_at: datetime) -> Batch:
+    """A new lot with nothing in it yet. Raises `AlreadyExists` when the site has a lot of this name."""
     batch = Batch(
         tenant_id=balance.tenant_id,
         id=uuid7(),
