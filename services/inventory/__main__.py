@@ -15,9 +15,9 @@ def build(service: Service) -> None:
     """Put the parts together."""
     settings = service.settings
     assert isinstance(settings, InventorySettings)
-    pager = service.pager()
+    pager, sites = service.pager(), service.sites()
     service.serve(InventoryRpc(service.database, pager))
-    service.serve(MenuRpc(pager))
+    service.serve(MenuRpc(service.database, pager, sites))
     service.serve(ReservationsRpc(settings.reservation_life_s))
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
 
