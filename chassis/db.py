@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -191,9 +191,8 @@ def driver(session: AsyncSession) -> asyncpg.Connection:
 
     What the session itself has to write is flushed before, by the caller. Errors are translated as the session's are.
     """
-    connection = session.sync_session.connection().connection.driver_connection
-    assert connection is not None  # it is checked out while the transaction lasts
-    return connection
+    connection: Any = session.sync_session.connection().connection.driver_connection
+    return cast("asyncpg.Connection", connection)
 
 
 def violated(failure: DBAPIError) -> str:

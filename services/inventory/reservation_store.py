@@ -77,8 +77,8 @@ _KEEP_STOCK = (
 )
 
 _ADD_SALES = (
-    "INSERT INTO movements (tenant_id, id, item_id, site_id, batch_id, type, quantity, balance_after, reason, order_id, "
-    "line_id, recorded_at) "
+    "INSERT INTO movements (tenant_id, id, item_id, site_id, batch_id, type, quantity, balance_after, reason, "
+    "order_id, line_id, recorded_at) "
     "SELECT $1, told.id, told.item_id, $3, told.batch_id, $4, told.quantity, told.balance_after, 'order', $2, "
     "told.line_id, $5 "
     "FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[], $11::uuid[]) "
@@ -188,7 +188,7 @@ async def lots(
     picked: Iterable[UUID] = (),
     sellable_at: datetime,
 ) -> dict[UUID, list[Lot]]:
-    """By item, the batches of locked balances from which may be sold, first expiry first, then first in; `picked` too."""
+    """By item, the batches of locked balances from which may be sold, first expiry first; the `picked` ones too."""
     found: dict[UUID, list[Lot]] = {item_id: [] for item_id in item_ids}
     told = (tenant, site_id, list(found), list(picked), pb.BATCH_STATUS_AVAILABLE, sellable_at)
     for row in await db.driver(session).fetch(_LOTS, *told):

@@ -126,16 +126,26 @@ BEGIN
     RETURN NULL;
 END $$
 """,
-    "CREATE TRIGGER stay_final BEFORE UPDATE ON reservation_lines "
-    "FOR EACH ROW EXECUTE FUNCTION reservations_stay_final()",
-    "CREATE TRIGGER are_held AFTER INSERT ON reservation_lines "
-    "FOR EACH ROW WHEN (NEW.state = 1) EXECUTE FUNCTION reservation_lines_are_held()",
-    "CREATE TRIGGER end_empty AFTER UPDATE ON reservations "
-    "FOR EACH ROW WHEN (NEW.state IN (3, 4, 5)) EXECUTE FUNCTION reservations_end_empty()",
-    "CREATE TRIGGER copy_backorder BEFORE INSERT ON balances FOR EACH ROW EXECUTE FUNCTION balances_copy_backorder()",
+    """
+CREATE TRIGGER stay_final BEFORE UPDATE ON reservation_lines
+    FOR EACH ROW EXECUTE FUNCTION reservations_stay_final()
+""",
+    """
+CREATE TRIGGER are_held AFTER INSERT ON reservation_lines
+    FOR EACH ROW WHEN (NEW.state = 1) EXECUTE FUNCTION reservation_lines_are_held()
+""",
+    """
+CREATE TRIGGER end_empty AFTER UPDATE ON reservations
+    FOR EACH ROW WHEN (NEW.state IN (3, 4, 5)) EXECUTE FUNCTION reservations_end_empty()
+""",
+    """
+CREATE TRIGGER copy_backorder BEFORE INSERT ON balances
+    FOR EACH ROW EXECUTE FUNCTION balances_copy_backorder()
+""",
 )
 _DUE = """
-CREATE OR REPLACE FUNCTION lapsed_reservations(at timestamptz, most bigint) RETURNS TABLE (tenant_id uuid, order_id uuid)
+CREATE OR REPLACE FUNCTION lapsed_reservations(at timestamptz, most bigint)
+RETURNS TABLE (tenant_id uuid, order_id uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT tenant_id, order_id FROM public.reservations
     WHERE state IN (1, 2) AND expires_at <= at ORDER BY expires_at LIMIT most
