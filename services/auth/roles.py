@@ -22,7 +22,7 @@ ADMIN = "admin"
 OPERATOR = identity.OPERATOR
 
 _KIOSK = frozenset({"inventory.catalog.read", "orders.create", "orders.read", "tenants.settings.read"})
-_POS = frozenset({"inventory.catalog.read", "orders.read", "tenants.settings.read"})
+_POS = frozenset({"inventory.catalog.read", "orders.pos.confirm", "orders.read", "tenants.settings.read"})
 _STAFF = frozenset(
     {
         "inventory.batches.read",
@@ -53,6 +53,7 @@ _MANAGER = _STAFF | {
     "inventory.restock.write",
     "orders.import",
     "orders.override",
+    "orders.pos.read",
     "registry.read",
     "tenants.settings.write",
     "tenants.sites.write",
