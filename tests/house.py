@@ -121,7 +121,8 @@ def _misplaced(path: Path) -> Iterator[str]:
         (r"\bfrom starlette|\bimport http\b|status_code", "knows HTTP"),
         (r"datetime\.now\(|\btime\.time\(", "asks another clock than chassis.clock"),
     ):
-        if re.search(pattern, text):
+        # The post speaks to servers that are not ours.
+        if re.search(pattern, text) and not (what == "knows HTTP" and path.name == "post.py"):
             yield what
 
 
