@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from switchyard.inventory.v1 import inventory_pb2_grpc, menu_pb2_grpc, reservations_pb2_grpc
+from switchyard.inventory.v1 import (
+    imports_pb2_grpc,
+    inventory_pb2_grpc,
+    menu_pb2_grpc,
+    reservations_pb2_grpc,
+    restock_pb2_grpc,
+)
 
 
 class Stub:
@@ -13,6 +19,8 @@ class Stub:
             inventory_pb2_grpc.InventoryServiceStub(channel),
             menu_pb2_grpc.MenuServiceStub(channel),
             reservations_pb2_grpc.ReservationsServiceStub(channel),
+            restock_pb2_grpc.RestockServiceStub(channel),
+            imports_pb2_grpc.ImportsServiceStub(channel),
         )
 
     def __getattr__(self, method: str) -> Any:
