@@ -5,7 +5,7 @@ What an order has still to say to inventory is left in its saga (`services.order
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -50,6 +50,8 @@ class Wish:
     payment_method: str = ""
     customer_name: str = ""
     notes: str = ""
+    # When it was wished, where that was before we heard of it; told in the timeline.
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Change:
     status: str = ""
     cancel_reason: str = ""
     edits: dict[str, str] = field(default_factory=dict)
+    occurred_at: datetime | None = None
 
 
 async def accept(session: AsyncSession, wish: Wish) -> UUID:
@@ -113,7 +116,7 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     asked = {"actor": current.principal.name, "channel": channel, "due_at": now + CLAIM}
     saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
     await store.insert_saga(session, {**saga, **asked})
-    await note(session, order_id, "placed", actor=current.principal.name, channel=channel)
+    await note(session, order_id, "placed", wish.occurred_at, actor=current.principal.name, channel=channel)
     # Who placed it is in the trail from here on, whoever takes the order further.
     audit.changed(session, f"orders/{order_id}", after={"status": "draft", "site_id": wish.site_id, "channel": channel})
     return True
@@ -170,7 +173,8 @@ async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
         await store.set_step(session, order.id, "release", "compensating", **asked)
         order.cancel_reason = change.cancel_reason
     apply(order, change.edits)
-    await move(session, order, change.status, actor=principal.name, channel=channel, detail=change.cancel_reason)
+    told = {"actor": principal.name, "channel": channel, "detail": change.cancel_reason}
+    await move(session, order, change.status, **told, at=change.occurred_at)
 
 
 def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
@@ -223,19 +227,38 @@ def apply(order: Order, edits: Mapping[str, Any]) -> None:
     order.updated_at = clock.now()
 
 
-async def move(session: AsyncSession, order: Order, status: str, *, actor: str, channel: str, detail: str = "") -> None:
+async def move(
+    session: AsyncSession,
+    order: Order,
+    status: str,
+    *,
+    actor: str,
+    channel: str,
+    detail: str = "",
+    at: datetime | None = None,
+) -> None:
     """Set an order's state, its lines with it, and tell the world."""
     before, order.status, order.updated_at = order.status, status, clock.now()
     await store.move_lines(session, order.id, _LINES[status])
-    await note(session, order.id, status, actor=actor, channel=channel, detail=detail)
+    await note(session, order.id, status, at, actor=actor, channel=channel, detail=detail)
     row = await store.shown(session, order.id)
     event = events_pb2.OrderStatusChanged(order=messages.order(row), from_status=messages.number("OrderStatus", before))
     events.publish(session, event, subject=f"orders/{order.id}", audience=messages.audience(row))
 
 
-async def note(session: AsyncSession, order_id: UUID, kind: str, *, actor: str, channel: str, detail: str = "") -> None:
-    """Append to the order's timeline."""
-    told = {"type": kind, "actor": actor, "channel": channel, "detail": detail, "occurred_at": clock.now()}
+async def note(
+    session: AsyncSession,
+    order_id: UUID,
+    kind: str,
+    at: datetime | None = None,
+    /,
+    *,
+    actor: str,
+    channel: str,
+    detail: str = "",
+) -> None:
+    """Append to the order's timeline; `at` is when it happened, unless now."""
+    told = {"type": kind, "actor": actor, "channel": channel, "detail": detail, "occurred_at": at or clock.now()}
     await store.add_event(session, order_id, {"tenant_id": events.of(session).principal.tenant, **told})
 
 

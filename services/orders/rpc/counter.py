@@ -1,27 +1,36 @@
 """Where orders are placed, changed and read, whichever method asks."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import orders_pb2
 
 from chassis import call, errors, idempotency
 from chassis.db import Database
 from services.orders import messages, orders, saga, store
 
+Within = Callable[[AsyncSession], Awaitable[None]]
+
 
 class Counter:
-    """Orders for the current call: each change in a transaction of its own, then the steps that its saga has due."""
+    """Orders for the current call: each change in a transaction of its own, then the steps that its saga has due.
+
+    What is given as `within` comes first in that transaction: it is kept with the change or not at all.
+    """
 
     def __init__(self, database: Database, sagas: saga.Sagas) -> None:
         self._database = database
         self._sagas = sagas
 
-    async def place(self, request: Message, wish: orders.Wish) -> orders_pb2.Order:
+    async def place(self, request: Message, wish: orders.Wish, *, within: Within | None = None) -> orders_pb2.Order:
         """Place an order. `request`: what must be equal for the order to be the same. Raises what refuses it."""
         current = call.current()
         current.fingerprint = idempotency.fingerprint(request)
         async with self._database.transaction() as session:
+            if within is not None:
+                await within(session)
             order_id = await orders.accept(session, wish)
         await self._sagas.work(order_id)
         placed = await self.read(order_id)
@@ -30,9 +39,11 @@ class Counter:
             raise saga.refusal(rows[0]["refusal"])
         return placed
 
-    async def change(self, order_id: UUID, change: orders.Change) -> orders_pb2.Order:
+    async def change(self, order_id: UUID, change: orders.Change, *, within: Within | None = None) -> orders_pb2.Order:
         """Change an order. Raises `NotFound`, `StaleVersion`, and what forbids the change."""
         async with self._database.transaction() as session:
+            if within is not None:
+                await within(session)
             await orders.update(session, order_id, change)
         await self._sagas.work(order_id)
         return await self.read(order_id)
