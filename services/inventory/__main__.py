@@ -5,6 +5,7 @@ from services.inventory import work
 from services.inventory.rpc.inventory import InventoryRpc
 from services.inventory.rpc.menu import MenuRpc
 from services.inventory.rpc.reservations import ReservationsRpc
+from services.inventory.rpc.restock import RestockRpc
 from services.inventory.settings import InventorySettings
 
 # How often lapsed reservations are looked for, in seconds.
@@ -19,6 +20,7 @@ def build(service: Service) -> None:
     service.serve(InventoryRpc(service.database, pager))
     service.serve(MenuRpc(service.database, pager, sites))
     service.serve(ReservationsRpc(settings.reservation_life_s))
+    service.serve(RestockRpc(sites, pager))
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
 
 
