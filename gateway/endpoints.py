@@ -42,7 +42,7 @@ HEADERS: Final[Mapping[str, Schema]] = {
     },
     "If-None-Match": {
         "description": "The ETag of the copy at hand; if it is still good, the answer is 304.",
-        "schema": {"type": "string", "pattern": '^"[0-9]{1,15}"$'},
+        "schema": {"type": "string", "pattern": '^(W/)?"[0-9a-f]{1,64}"$'},
         "example": '"1"',
     },
 }

@@ -4,6 +4,7 @@ Under `/api/v1` an answer is `{"data": ..., "meta": {...}}`; elsewhere it is the
 once and the envelope is put around its bytes.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -99,6 +100,8 @@ class Transcoder:
             trims_it and "view" not in own and self.item is not None and trims.has_views(method.contract, self.item)
         )
         self.read_permissions = trims.read_permissions(method.contract, self.response)
+        # Whether the ETag is a digest of what is in the answer.
+        self.digests = method.policy.content_etag and binding.verb == "GET"
         self._encoders = codecs.encoders
         self.canonical = canonical or binding.template
         self._has_id = _is_scalar(self.response.fields_by_name.get("id"), FieldDescriptor.TYPE_STRING)
@@ -117,8 +120,8 @@ class Transcoder:
 
     @property
     def has_etag(self) -> bool:
-        """Whether the answer is one resource with a version."""
-        return self._has_version and self.payload_field is None
+        """Whether the answer is one resource with a version, or its contract wants a digest of it."""
+        return self.digests or (self._has_version and self.payload_field is None)
 
     def decode(self, params: Mapping[str, str], query: str, body: bytes) -> Call:
         """Build the request. Raises `errors.Problem` (422) with everything that is wrong with it.
@@ -150,13 +153,21 @@ class Transcoder:
         if self.is_empty:
             return Answer(HTTPStatus.NO_CONTENT, {}, b"")
         headers = {"content-type": MEDIA_TYPE}
-        if self.has_etag:
+        if self.has_etag and not self.digests:
             headers["etag"] = f'"{message.version}"'  # type: ignore[attr-defined]
-            if if_none_match and self.binding.verb == "GET" and _names(if_none_match, headers["etag"]):
+            if self._is_known(headers, if_none_match):
                 return Answer(HTTPStatus.NOT_MODIFIED, {"etag": headers["etag"]}, b"")
         whole = call.trim is WHOLE and not denied
         shape = self._whole if whole else self._shape(call.trim, denied & self.read_permissions)
-        return Answer(self._status(call, message, headers), headers, self._body(shape, message, request_id))
+        payload, meta = self._parts(shape, message)
+        if self.digests:
+            headers["etag"] = _digest(payload, meta)
+            if self._is_known(headers, if_none_match):
+                return Answer(HTTPStatus.NOT_MODIFIED, {"etag": headers["etag"]}, b"")
+        return Answer(self._status(call, message, headers), headers, self._body(payload, meta, request_id))
+
+    def _is_known(self, headers: Mapping[str, str], if_none_match: str) -> bool:
+        return bool(if_none_match) and self.binding.verb == "GET" and _names(if_none_match, headers["etag"])
 
     def payload(self, message: Message, *, denied: frozenset[str] = frozenset()) -> bytes:
         """The answer's message as JSON, without an envelope."""
@@ -174,16 +185,17 @@ class Transcoder:
         path = _VARIABLE.sub(lambda found: quote(call.params.get(found.group(1), ""), safe=""), self.canonical)
         return f"{path}/{quote(message.id, safe='')}" if self._has_id else path  # type: ignore[attr-defined]
 
-    def _body(self, shape: _Shape, message: Message, request_id: str) -> bytes:
+    def _parts(self, shape: _Shape, message: Message) -> tuple[bytes, bytes]:
+        """The payload, and what goes into `meta` besides the request id: an object's inside, or nothing."""
         payload = orjson.dumps(shape.payload(message))
+        rest = {} if shape.meta is None or self.is_alias else shape.meta(message)
+        return payload, orjson.dumps(rest)[1:-1]
+
+    def _body(self, payload: bytes, meta: bytes, request_id: str) -> bytes:
         if self.is_alias:
             return payload
-        meta = b'"request_id":' + orjson.dumps(request_id)
-        if shape.meta is not None:
-            rest = shape.meta(message)
-            if rest:
-                meta += b"," + orjson.dumps(rest)[1:-1]
-        return b'{"data":' + payload + b',"meta":{' + meta + b"}}"
+        told = b'"request_id":' + orjson.dumps(request_id) + (b"," + meta if meta else b"")
+        return b'{"data":' + payload + b',"meta":{' + told + b"}}"
 
     def _trim(self, query: dict[str, list[str]], reading: wellknown.Reading) -> Trim:
         """Take the gateway's own two parameters out of the query."""
@@ -264,4 +276,11 @@ def _without_empty_cursor(encode: Callable[[Message], dict[str, Any]]) -> Callab
 def _names(if_none_match: str, etag: str) -> bool:
     """Weak comparison (RFC 9110, section 13.1.2)."""
     listed = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
-    return "*" in listed or etag in listed
+    return "*" in listed or etag.removeprefix("W/") in listed
+
+
+def _digest(payload: bytes, meta: bytes) -> str:
+    """Weak: of two answers with it, the id of the request may differ."""
+    digest = hashlib.blake2b(payload, digest_size=16)
+    digest.update(b"\n" + meta)
+    return f'W/"{digest.hexdigest()}"'

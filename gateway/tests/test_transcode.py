@@ -412,6 +412,17 @@ class TestAnswer:
         assert [each["id"] for each in found["data"]] == ["1", "2"]
         assert found["meta"] == {"request_id": "r1", "next_cursor": "abc", "total": 9}
 
+    def test_a_page_whose_contract_says_so_has_a_digest_as_its_etag(self, table: RouteTable) -> None:
+        asked = "/api/v1/pets", "/api/v1/pets?fields=id", "/api/v1/pets"
+        pages = [{"pets": [{"id": "1"}]}, {"pets": [{"id": "1"}]}, {"pets": [{"id": "1"}], "next_cursor": "abc"}]
+        first, *others = [self.answer(table, "GET", path, page) for path, page in zip(asked, pages, strict=True)]
+        held = first.headers["etag"]
+
+        again = self.answer(table, "GET", asked[0], pages[0], if_none_match=held)
+
+        assert (again.status, again.body, again.headers) == (304, b"", {"etag": held})
+        assert held not in {other.headers["etag"] for other in others}
+
     def test_the_last_page_has_no_cursor(self, table: RouteTable) -> None:
         assert "next_cursor" not in json.loads(self.answer(table, "GET", "/api/v1/pets", {}).body)["meta"]
 
