@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypedDict
 
+from cli import demo_history
 from cli.api import Api
+from cli.demo_menu import ITEMS, MENU, DemoItem, modifier_groups
 from cli.run_dir import RunDir
 
 CURRENCY = "USD"
 ROLES = ("admin", "manager", "staff", "auditor")
 KIOSK_TOKEN_NAME = "Demo kiosk"  # noqa: S105 - its name in lists, not the token
-# Enough for a few thousand cups, so that a demo or a load test does not sell out at once.
-BATCH_PIECES = 5000
-BATCH_LIFE = timedelta(days=365)
-LOT = "DEMO-1"
+# Of each item a site has a delivery that keeps as long as such a thing does, and enough in store for a few thousand
+# cups, so that a demo or a load test does not sell out at once. By lot: pieces, and how long it keeps if not as usual.
+LOTS: dict[str, tuple[int, int | None]] = {"DEMO-1": (5000, 365), "DEMO-2": (60, None)}
+# What one call takes.
+PAST_ORDERS_MAX = 500
 
 
 class Named(TypedDict):
@@ -92,24 +95,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "receipt": {"footer": "Thank you!", "paper_width_mm": 80, "show_vat": True},
     "queue-display": {"layout": "columns", "orders_max": 20, "show_names": True},
 }
-# SKU: name, category, unit, what one piece of the menu takes at most.
-ITEMS = {
-    "BEAN-ESP-1": ("Espresso beans", "coffee", "g", 18),
-    "MILK-WHOLE": ("Whole milk", "dairy", "ml", 250),
-    "MILK-OAT": ("Oat drink", "dairy", "ml", 200),
-    "TEA-BLACK": ("Black tea", "tea", "g", 3),
-    "CUP-12": ("Cup, 12 oz", "packaging", "each", 1),
-    "CROISSANT": ("Croissant", "bakery", "each", 1),
-}
-# Name: category, price in cents, recipe.
-MENU: dict[str, tuple[str, int, dict[str, int]]] = {
-    "Espresso": ("coffee", 280, {"BEAN-ESP-1": 18, "CUP-12": 1}),
-    "Flat white": ("coffee", 390, {"BEAN-ESP-1": 18, "MILK-WHOLE": 160, "CUP-12": 1}),
-    "Oat latte": ("coffee", 450, {"BEAN-ESP-1": 18, "MILK-OAT": 200, "CUP-12": 1}),
-    "Hot chocolate": ("chocolate", 420, {"MILK-WHOLE": 250, "CUP-12": 1}),
-    "Black tea": ("tea", 300, {"TEA-BLACK": 3, "CUP-12": 1}),
-    "Croissant": ("bakery", 320, {"CROISSANT": 1}),
-}
 
 
 def seed(url: str, operator_email: str, operator_password: str, run_dir: RunDir) -> Demo:
@@ -175,36 +160,58 @@ def _sites(admin: Api, wanted: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _items(admin: Api, sites: list[dict[str, Any]]) -> dict[str, str]:
-    """Enter the items and a batch of each at every site; return the ids by SKU."""
+    """Enter the items and the lots of each at every site; return the ids by SKU."""
     known = _by(admin.list_all("/api/v1/inventory/items"), "sku")
-    expires_at = (datetime.now(UTC) + BATCH_LIFE).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     ids = {}
-    for sku, (name, category, unit, portion) in ITEMS.items():
-        item = known.get(sku) or admin.call(
-            "POST",
-            "/api/v1/inventory/items",
-            {"sku": sku, "name": name, "category": category, "unit": unit, "low_stock_threshold": 20 * portion},
-        )
-        batches = f"/api/v1/inventory/items/{item['id']}/batches"
-        stocked = {batch["site_id"] for batch in admin.list_all(batches)}
-        for site in sites:
-            if site["id"] not in stocked:
-                quantity = BATCH_PIECES * portion
-                body = {"site_id": site["id"], "lot": LOT, "quantity": quantity, "expires_at": expires_at}
-                admin.call("POST", batches, body)
+    for sku, told in ITEMS.items():
+        body = {"sku": sku, "name": told.name, "category": told.category, "supplier": told.supplier, "unit": told.unit}
+        threshold = {"low_stock_threshold": 20 * told.portion}
+        item = known.get(sku) or admin.call("POST", "/api/v1/inventory/items", body | threshold)
+        _stock(admin, item["id"], told, sites)
         ids[sku] = item["id"]
     return ids
 
 
-def _menu(admin: Api, items: dict[str, str]) -> None:
+def _stock(admin: Api, item_id: str, told: DemoItem, sites: list[dict[str, Any]]) -> None:
+    path = f"/api/v1/inventory/items/{item_id}/batches"
+    stocked = {(batch["site_id"], batch["lot"]) for batch in admin.list_all(path)}
+    for site in sites:
+        for lot, (pieces, days) in LOTS.items():
+            if (site["id"], lot) not in stocked:
+                expires_at = datetime.now(UTC) + timedelta(days=days or told.keeps_days)
+                body = {"site_id": site["id"], "lot": lot, "quantity": pieces * told.portion}
+                admin.call("POST", path, body | {"expires_at": expires_at.strftime("%Y-%m-%dT%H:%M:%S.000Z")})
+
+
+def _menu(admin: Api, items: dict[str, str]) -> dict[str, str]:
+    """Put everything on the menu; return the ids by name."""
     known = _by(admin.list_all("/api/v1/menu-items"), "name")
-    for name, (category, amount, recipe) in MENU.items():
+    for position, (name, sold) in enumerate(MENU.items()):
         if name not in known:
-            lines = [{"item_id": items[sku], "quantity": quantity} for sku, quantity in recipe.items()]
-            price = {"amount": amount, "currency": CURRENCY}
-            admin.call(
-                "POST", "/api/v1/menu-items", {"name": name, "category": category, "price": price, "recipe": lines}
-            )
+            body = {
+                "name": name,
+                "category": sold.category,
+                "description": sold.description,
+                "price": {"amount": sold.price, "currency": CURRENCY},
+                "recipe": [{"item_id": items[sku], "quantity": quantity} for sku, quantity in sold.recipe.items()],
+                "modifier_groups": modifier_groups(sold, items, CURRENCY),
+                "position": position,
+                "tags": sold.tags,
+                "allergens": sold.allergens,
+            }
+            known[name] = admin.call("POST", "/api/v1/menu-items", body)
+    return {name: known[name]["id"] for name in MENU}
+
+
+def _past(admin: Api, site: dict[str, Any], menu: dict[str, str]) -> None:
+    """Three months of orders, for a site that has none of before today."""
+    today = datetime.now(UTC).date()
+    if admin.call("GET", f"/api/v1/orders?page_size=1&site_id={site['id']}&date_to={today}T00:00:00Z"):
+        return
+    orders = list(demo_history.orders(site["id"], site["time_zone"], CURRENCY, menu, today))
+    for start in range(0, len(orders), PAST_ORDERS_MAX):
+        body = {"site_id": site["id"], "orders": orders[start : start + PAST_ORDERS_MAX]}
+        admin.call("POST", "/api/v1/orders/import", body)
 
 
 def _kiosk(admin: Api, site_id: str, run_dir: RunDir) -> DemoToken:
