@@ -1,11 +1,8 @@
 """Wiring: where the parts of inventory meet."""
 
 from chassis.service import Service
-from services.inventory import work
-from services.inventory.rpc.inventory import InventoryRpc
-from services.inventory.rpc.menu import MenuRpc
-from services.inventory.rpc.reservations import ReservationsRpc
-from services.inventory.rpc.restock import RestockRpc
+from services.inventory import intake, work
+from services.inventory.rpc import parts
 from services.inventory.settings import InventorySettings
 
 # How often lapsed reservations are looked for, in seconds.
@@ -16,12 +13,12 @@ def build(service: Service) -> None:
     """Put the parts together."""
     settings = service.settings
     assert isinstance(settings, InventorySettings)
-    pager, sites = service.pager(), service.sites()
-    service.serve(InventoryRpc(service.database, pager))
-    service.serve(MenuRpc(service.database, pager, sites))
-    service.serve(ReservationsRpc(settings.reservation_life_s))
-    service.serve(RestockRpc(sites, pager))
+    for servicer in parts.servicers(service, settings):
+        service.serve(servicer)
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
+    menu = intake.Intake(service.database)
+    service.every(intake.EXPIRED_EVERY_S, menu.expire)
+    service.background(menu.run(service.nats))
 
 
 if __name__ == "__main__":

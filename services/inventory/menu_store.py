@@ -13,7 +13,7 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 
 from chassis.db import Query
 from services.inventory.menu_models import MenuItem, MenuItemSite, MenuItemStock
-from services.inventory.models import Balance, Batch, Item
+from services.inventory.models import Balance, Batch
 
 _id = sa.bindparam("row", type_=sa.Uuid)
 _ids = sa.bindparam("rows", type_=sa.Uuid, expanding=True)
@@ -32,6 +32,11 @@ _OFFERED = (
     .outerjoin(MenuItemSite, _AT_SITE)
     .where(MenuItem.deleted_at.is_(None), MenuItem.id.in_(_ids))
 )
+# What may be promised before it is there sets no limit.
+_waits: Any = sa.table(
+    "items", sa.column("tenant_id", sa.Uuid), sa.column("id", sa.Uuid), sa.column("allow_backorder", sa.Boolean)
+)
+_UNLIMITED = 2**53 - 1
 # What of an item at the site may be promised.
 _SELLABLE = (
     sa.select(sa.cast(sa.func.coalesce(sa.func.sum(Batch.on_hand - Batch.reserved), 0), sa.BigInteger))
@@ -55,7 +60,14 @@ def _parts(recipe: Any, name: str) -> Any:
 _part = _parts(MenuItem.recipe, "part")
 _of_part = _SELLABLE.where(Batch.item_id == _part.c.item_id).correlate(MenuItem, _part).scalar_subquery()
 # How many pieces the stock of the site allows; null for what is made of nothing that is stocked.
-_PIECES = sa.select(sa.func.min(_of_part // _part.c.quantity).label("pieces")).select_from(_part).lateral("stock")
+_PIECES = (
+    sa.select(sa.func.min(_of_part // _part.c.quantity).label("pieces"))
+    .select_from(
+        sa.join(_part, _waits, sa.and_(_waits.c.tenant_id == MenuItem.tenant_id, _waits.c.id == _part.c.item_id))
+    )
+    .where(sa.not_(_waits.c.allow_backorder))
+    .lateral("stock")
+)
 _IS_ON = sa.and_(
     sa.not_(MenuItem.sold_out),
     sa.not_(sa.func.coalesce(MenuItemSite.sold_out, sa.false())),
@@ -89,15 +101,24 @@ PRODUCT_FILTERS = {
     "available": sa.bindparam("available", type_=sa.Boolean) == _IS_ON,
 }
 # How much of items may be promised at a site.
-_SELLABLE_ITEMS: Any = (
-    sa.select(Batch.item_id, sa.cast(sa.func.sum(Batch.on_hand - Batch.reserved), sa.BigInteger).label("quantity"))
+_of_item = (
+    sa.select(sa.cast(sa.func.coalesce(sa.func.sum(Batch.on_hand - Batch.reserved), 0), sa.BigInteger))
     .where(
-        Batch.item_id == sa.func.any(sa.bindparam("items", type_=ARRAY(sa.Uuid))),
+        Batch.tenant_id == _waits.c.tenant_id,
+        Batch.item_id == _waits.c.id,
         Batch.site_id == _site,
         Batch.status == pb.BATCH_STATUS_AVAILABLE,
         Batch.expires_at > _now,
     )
-    .group_by(Batch.item_id)
+    .correlate(_waits)
+    .scalar_subquery()
+)
+_SELLABLE_ITEMS: Any = (
+    sa.select(
+        _waits.c.id.label("item_id"),
+        sa.case((_waits.c.allow_backorder, sa.literal_column(str(_UNLIMITED))), else_=_of_item).label("quantity"),
+    )
+    .where(_waits.c.id == sa.func.any(sa.bindparam("items", type_=ARRAY(sa.Uuid))))
     .limit(sa.literal_column("100000"))
 )
 SELLABLE = Query(_SELLABLE_ITEMS)
@@ -226,8 +247,3 @@ async def announce(
 async def expired(session: AsyncSession, *, since: datetime, until: datetime) -> "Sequence[sa.Row[Any]]":
     """Whose stock of what expired, and where, between two moments: of any tenant."""
     return (await session.execute(_EXPIRED, {"since": since, "until": until})).all()
-
-
-async def known_items(session: AsyncSession, ids: Iterable[UUID]) -> set[UUID]:
-    """Which of some items there are, retired ones too."""
-    return set(await session.scalars(sa.select(Item.id).where(Item.id.in_(set(ids)))))
