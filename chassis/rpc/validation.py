@@ -16,14 +16,15 @@ def check(request: Message, *, patches: bool) -> None:
     In a partial update only the fields that the mask names are looked at, and those the service sets itself, or that
     cannot change, are refused.
     """
-    found = _violations(request, "")
+    found = violations(request)
     if patches:
         found.update(_patch_violations(request))
     if found:
         raise errors.Invalid(fields=found)
 
 
-def _violations(message: Message, prefix: str) -> dict[str, list[str]]:
+def violations(message: Message, prefix: str = "") -> dict[str, list[str]]:
+    """What of a message breaks its rules, by field; for what a method judges row by row."""
     found: dict[str, list[str]] = {}
     for violation in protovalidate.collect_violations(message):
         path = prefix + _path(violation.proto.field)
@@ -58,7 +59,7 @@ def _patch_violations(request: Message) -> dict[str, list[str]]:
             found[prefix + path] = ["is not a field"]
         elif policy.field_policy(entry).output_only or policy.field_policy(entry).immutable:
             found[prefix + path] = ["cannot be changed"]
-    for path, messages in _violations(resource, prefix).items():
+    for path, messages in violations(resource, prefix).items():
         inner = path.removeprefix(prefix)
         if any(inner == named or inner.startswith(f"{named}.") or named.startswith(f"{inner}.") for named in mask):
             found.setdefault(path, []).extend(messages)
