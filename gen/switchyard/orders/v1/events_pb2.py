@@ -27,7 +27,7 @@ from switchyard.orders.v1 import groups_pb2 as switchyard_dot_orders_dot_v1_dot_
 from switchyard.orders.v1 import orders_pb2 as switchyard_dot_orders_dot_v1_dot_orders__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a\x1fswitchyard/orders/v1/bulk.proto\x1a!switchyard/orders/v1/groups.proto\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatus\"P\n\x13\x42ulkOrderProgressed\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32\'.switchyard.orders.v1.BulkOrderProgress\"J\n\x11GroupOrderCreated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"J\n\x11GroupOrderUpdated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"<\n\x0eOrderConfirmed\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"C\n\x15OrderPosStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"8\n\x14PosConnectionChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a\x1fswitchyard/orders/v1/bulk.proto\x1a!switchyard/orders/v1/groups.proto\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatus\"P\n\x13\x42ulkOrderProgressed\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32\'.switchyard.orders.v1.BulkOrderProgress\"J\n\x11GroupOrderCreated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"J\n\x11GroupOrderUpdated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"<\n\x0eOrderConfirmed\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"C\n\x15OrderPosStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"8\n\x14PosConnectionChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\"4\n\x0eOrdersImported\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x11\n\torder_ids\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,4 +50,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERPOSSTATUSCHANGED']._serialized_end=706
   _globals['_POSCONNECTIONCHANGED']._serialized_start=708
   _globals['_POSCONNECTIONCHANGED']._serialized_end=764
+  _globals['_ORDERSIMPORTED']._serialized_start=766
+  _globals['_ORDERSIMPORTED']._serialized_end=818
 # @@protoc_insertion_point(module_scope)

@@ -1,9 +1,10 @@
 from switchyard.orders.v1 import bulk_pb2 as _bulk_pb2
 from switchyard.orders.v1 import groups_pb2 as _groups_pb2
 from switchyard.orders.v1 import orders_pb2 as _orders_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -59,3 +60,11 @@ class PosConnectionChanged(_message.Message):
     site_id: str
     enabled: bool
     def __init__(self, site_id: _Optional[str] = ..., enabled: _Optional[bool] = ...) -> None: ...
+
+class OrdersImported(_message.Message):
+    __slots__ = ("site_id", "order_ids")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    ORDER_IDS_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    order_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, site_id: _Optional[str] = ..., order_ids: _Optional[_Iterable[str]] = ...) -> None: ...
