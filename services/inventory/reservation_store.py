@@ -61,18 +61,21 @@ _LOTS = (
     "AND (on_hand > reserved AND status = $5 AND expires_at > $6 OR id = ANY($4::uuid[])) "
     "ORDER BY item_id, expires_at, received_at, id"
 )
-# Each row over the version that was read: without the lock somebody fails, and nothing is sold twice.
+# Each row over the version that was read, and a batch that may be sold only while it may: without the lock somebody
+# fails, and nothing is sold twice or after its recall.
 _KEEP_STOCK = (
     "WITH lots AS ("
     "UPDATE batches b SET on_hand = told.on_hand, reserved = told.reserved, version = b.version + 1 "
-    "FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[]) AS told (id, on_hand, reserved, version) "
-    "WHERE b.tenant_id = $1 AND b.id = told.id AND b.version = told.version RETURNING 1"
+    "FROM unnest($4::uuid[], $5::bigint[], $6::bigint[], $7::bool[], $8::bigint[]) "
+    "AS told (id, on_hand, reserved, sellable, version) "
+    "WHERE b.tenant_id = $1 AND b.id = told.id AND b.version = told.version AND (b.status = $3 OR NOT told.sellable) "
+    "RETURNING 1"
     "), levels AS ("
     "UPDATE balances b SET on_hand = told.on_hand, reserved = told.reserved, backordered = told.backordered, "
     "is_low = told.is_low, version = b.version + 1 "
-    "FROM unnest($7::uuid[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bool[], $12::bigint[]) "
+    "FROM unnest($9::uuid[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bool[], $14::bigint[]) "
     "AS told (item_id, on_hand, reserved, backordered, is_low, version) "
-    "WHERE b.tenant_id = $1 AND b.site_id = $6 AND b.item_id = told.item_id AND b.version = told.version RETURNING 1"
+    "WHERE b.tenant_id = $1 AND b.site_id = $2 AND b.item_id = told.item_id AND b.version = told.version RETURNING 1"
     ") SELECT (SELECT count(*) FROM lots) + (SELECT count(*) FROM levels)"
 )
 
@@ -200,12 +203,12 @@ async def keep_stock(
     session: AsyncSession, tenant: UUID, site_id: UUID, levels: Iterable[Level], lots: Iterable[Lot]
 ) -> None:
     """Write what has become of batches and of their balances."""
-    of_lots = [(lot.id, lot.on_hand, lot.reserved, lot.version) for lot in lots]
+    of_lots = [(lot.id, lot.on_hand, lot.reserved, lot.sellable, lot.version) for lot in lots]
     of_levels = [
         (level.item.id, level.on_hand, level.reserved, level.backordered, level.is_low, level.version)
         for level in levels
     ]
-    told = (tenant, *_columns(of_lots, 4), site_id, *_columns(of_levels, 6))
+    told = (tenant, site_id, pb.BATCH_STATUS_AVAILABLE, *_columns(of_lots, 5), *_columns(of_levels, 6))
     if await db.driver(session).fetchval(_KEEP_STOCK, *told) != len(of_lots) + len(of_levels):
         message = "the stock was changed at the same time; try again"
         raise errors.Conflict(message, code="CONTENTION", retry_after_s=0.1)

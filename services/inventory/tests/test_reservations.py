@@ -2,9 +2,7 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 import pytest
@@ -14,50 +12,9 @@ from switchyard.inventory.v1 import reservations_pb2 as held
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
-from chassis.testing import Databases, Running, Serve, Tenant
+from chassis.testing import Databases, Serve, Tenant
 from services.inventory import work
-from services.inventory.__main__ import build
-from services.inventory.settings import InventorySettings
-from services.inventory.tests.support import Stub
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A thing on the menu, made of one item."""
-
-    running: Running
-    staff: Any
-    orders: Any
-    site_id: str
-    item_id: str
-    menu_item_id: str
-
-    @classmethod
-    async def open(cls, serve: Serve, tenant: Tenant, *lots: tuple[int, int]) -> "Shop":
-        """A shop with lots of (quantity, days until expiry or 0)."""
-        running = await serve("inventory", build, settings=InventorySettings)
-        staff = Stub(running.channel(tenant.user()))
-        orders = Stub(running.channel(tenant.service("orders")))
-        site_id = str(uuid7())
-        item = await staff.CreateItem(pb.CreateItemRequest(item=pb.Item(sku="X", name="X", unit=pb.UNIT_EACH)))
-        for number, (quantity, days) in enumerate(lots):
-            batch = pb.Batch(site_id=site_id, lot=f"L{number}", quantity=quantity)
-            if days:
-                batch.expires_at.FromDatetime(clock.now() + timedelta(days=days))
-            await staff.CreateBatch(pb.CreateBatchRequest(item_id=item.id, batch=batch))
-        sold = menu.MenuItem(name="X", recipe=[menu.RecipeLine(item_id=item.id, quantity=1)])
-        sold.price.amount, sold.price.currency = 250, "USD"
-        menu_item = await staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=sold))
-        return cls(running, staff, orders, site_id, item.id, menu_item.id)
-
-    def wish(self, quantity: int = 1, order_id: str | None = None) -> held.ReserveRequest:
-        line = held.ReserveLine(line_id=str(uuid7()), menu_item_id=self.menu_item_id, quantity=quantity)
-        return held.ReserveRequest(order_id=order_id or str(uuid7()), site_id=self.site_id, lines=[line])
-
-    async def stock(self) -> tuple[int, int]:
-        item = await self.staff.GetItem(pb.GetItemRequest(id=self.item_id))
-        assert (await self.staff.VerifyLedger(pb.VerifyLedgerRequest(item_id=self.item_id))).consistent
-        return item.on_hand, item.reserved
+from services.inventory.tests.shop import Shop, recall
 
 
 class TestReserve:
@@ -178,7 +135,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (3, 1), (5, 9))
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
-        await _recall(databases, shop, "L0")
+        await recall(databases, shop, "L0")
 
         await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -192,7 +149,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (1, 1), (10, 9))
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
-        await _recall(databases, shop, "L0")
+        await recall(databases, shop, "L0")
 
         posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -203,7 +160,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (3, 1), (2, 9), (5, 0))
         wish = shop.wish(3)
         await shop.orders.Reserve(wish)
-        await _recall(databases, shop, "L0")
+        await recall(databases, shop, "L0")
 
         posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -219,7 +176,7 @@ class TestPost:
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
         await shop.orders.Reserve(shop.wish(1))
-        await _recall(databases, shop, "L0")
+        await recall(databases, shop, "L0")
 
         with pytest.raises(errors.Conflict) as refused:
             await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
@@ -342,11 +299,3 @@ class TestExpire:
 
         state = (await shop.orders.Reserve(wish)).state
         assert await shop.stock() == ((6, 0) if state == held.RESERVATION_STATE_POSTED else (10, 0))
-
-
-async def _recall(databases: Databases, shop: Shop, lot: str) -> None:
-    connection = await asyncpg.connect(databases.admin("inventory"))
-    await connection.execute(
-        "UPDATE batches SET status = 3 WHERE item_id = $1::text::uuid AND lot = $2", shop.item_id, lot
-    )
-    await connection.close()
