@@ -41,6 +41,7 @@ class Channel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNEL_POS: _ClassVar[Channel]
     CHANNEL_MANAGER_OVERRIDE: _ClassVar[Channel]
     CHANNEL_SYSTEM: _ClassVar[Channel]
+    CHANNEL_IMPORT: _ClassVar[Channel]
 
 class PaymentMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -73,6 +74,7 @@ CHANNEL_KIOSK: Channel
 CHANNEL_POS: Channel
 CHANNEL_MANAGER_OVERRIDE: Channel
 CHANNEL_SYSTEM: Channel
+CHANNEL_IMPORT: Channel
 PAYMENT_METHOD_UNSPECIFIED: PaymentMethod
 PAYMENT_METHOD_CASH: PaymentMethod
 LINE_STATUS_UNSPECIFIED: LineStatus
