@@ -204,14 +204,26 @@ async def shop(serve: Serve, databases: Databases, tenant: Tenant, inventory: tu
     return await open_shop(serve, databases, tenant, inventory)
 
 
-async def open_shop(serve: Serve, databases: Databases, tenant: Tenant, inventory: tuple[Inventory, str]) -> Shop:
+# Serves more: it is given the service, the counter and the sagas.
+More = Callable[[Service, Counter, Sagas], None]
+
+
+async def open_shop(
+    serve: Serve,
+    databases: Databases,
+    tenant: Tenant,
+    inventory: tuple[Inventory, str],
+    more: More = lambda *_: None,
+) -> Shop:
     parts: dict[str, Any] = {}
 
     def build(service: Service) -> None:
         channel: Any = service.channel("inventory")
         parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
-        parts["rpc"] = OrdersRpc(service.database, Counter(service.database, parts["sagas"]), service.pager())
+        counter = Counter(service.database, parts["sagas"])
+        parts["rpc"] = OrdersRpc(service.database, counter, service.pager())
         service.serve(parts["rpc"])
+        more(service, counter, parts["sagas"])
 
     running = await serve("orders", build, addresses={"inventory": inventory[1]})
     opened = Shop(running, inventory[0], tenant, databases, **parts)
