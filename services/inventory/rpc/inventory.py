@@ -71,6 +71,18 @@ class InventoryRpc:
         return messages.batch(await ledger.receive_batch(session, request.item_id, request.batch))
 
     @server.transactional
+    async def SearchBatches(self, request: pb.SearchBatchesRequest, session: AsyncSession) -> pb.ListBatchesResponse:
+        raise errors.Unavailable
+
+    @server.transactional
+    async def GetBatch(self, request: pb.GetBatchRequest, session: AsyncSession) -> pb.Batch:
+        raise errors.Unavailable
+
+    @server.transactional
+    async def UpdateBatch(self, request: pb.UpdateBatchRequest, session: AsyncSession) -> pb.Batch:
+        raise errors.Unavailable
+
+    @server.transactional
     async def ListMovements(self, request: pb.ListMovementsRequest, session: AsyncSession) -> pb.ListMovementsResponse:
         await inventory.get(session, request.item_id)
         page = self._pager.page(request, _MOVEMENT_COLUMNS, default="-recorded_at")
@@ -81,6 +93,20 @@ class InventoryRpc:
     @server.transactional
     async def CreateMovement(self, request: pb.CreateMovementRequest, session: AsyncSession) -> pb.Movement:
         return messages.recorded(await ledger.record(session, request.item_id, request.movement))
+
+    @server.transactional
+    async def SearchMovements(
+        self, request: pb.SearchMovementsRequest, session: AsyncSession
+    ) -> pb.ListMovementsResponse:
+        raise errors.Unavailable
+
+    @server.transactional
+    async def GetMovement(self, request: pb.GetMovementRequest, session: AsyncSession) -> pb.Movement:
+        raise errors.Unavailable
+
+    @server.transactional
+    async def ReverseMovement(self, request: pb.ReverseMovementRequest, session: AsyncSession) -> pb.Movement:
+        raise errors.Unavailable
 
     @server.transactional
     async def VerifyLedger(self, request: pb.VerifyLedgerRequest, session: AsyncSession) -> pb.LedgerVerification:

@@ -22,41 +22,48 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from switchyard.inventory.v1 import inventory_pb2 as switchyard_dot_inventory_dot_v1_dot_inventory__pb2
 from switchyard.inventory.v1 import restock_pb2 as switchyard_dot_inventory_dot_v1_dot_restock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchyard/inventory/v1/events.proto\x12\x17switchyard.inventory.v1\x1a\'switchyard/inventory/v1/inventory.proto\x1a%switchyard/inventory/v1/restock.proto\":\n\x0bItemCreated\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.switchyard.inventory.v1.Item\":\n\x0bItemUpdated\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.switchyard.inventory.v1.Item\"\x83\x01\n\nStockMoved\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x0f\n\x07on_hand\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x11\n\tavailable\x18\x06 \x01(\x03\x12\x10\n\x08order_id\x18\x07 \x01(\t\">\n\rStockDepleted\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\"_\n\x08LowStock\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x11\n\tthreshold\x18\x05 \x01(\x03\"Z\n\x0fMenuItemSoldOut\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x10\n\x08sold_out\x18\x02 \x01(\x08\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"I\n\x12ReservationExpired\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x10\n\x08line_ids\x18\x03 \x03(\t\"F\n\x0fMenuItemCreated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"F\n\x0fMenuItemUpdated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\'\n\x0fMenuItemDeleted\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\"`\n\x13MenuItemSiteUpdated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\x03\"H\n\x12RestockPlanChanged\x12\x32\n\x04plan\x18\x01 \x01(\x0b\x32$.switchyard.inventory.v1.RestockPlan\"V\n\rItemsImported\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$switchyard/inventory/v1/events.proto\x12\x17switchyard.inventory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'switchyard/inventory/v1/inventory.proto\x1a%switchyard/inventory/v1/restock.proto\":\n\x0bItemCreated\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.switchyard.inventory.v1.Item\":\n\x0bItemUpdated\x12+\n\x04item\x18\x01 \x01(\x0b\x32\x1d.switchyard.inventory.v1.Item\"\x83\x01\n\nStockMoved\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x0f\n\x07on_hand\x18\x04 \x01(\x03\x12\x10\n\x08reserved\x18\x05 \x01(\x03\x12\x11\n\tavailable\x18\x06 \x01(\x03\x12\x10\n\x08order_id\x18\x07 \x01(\t\">\n\rStockDepleted\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\"_\n\x08LowStock\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x11\n\tthreshold\x18\x05 \x01(\x03\"g\n\x11StationStockMoved\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x12\n\nstation_id\x18\x04 \x01(\t\x12\x0f\n\x07on_hand\x18\x05 \x01(\x03\"P\n\x12\x42\x61tchStatusChanged\x12-\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x1e.switchyard.inventory.v1.Batch\x12\x0b\n\x03sku\x18\x02 \x01(\t\"\xb3\x01\n\rBatchExpiring\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0b\n\x03lot\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0b\n\x03sku\x18\x04 \x01(\t\x12\x0f\n\x07site_id\x18\x05 \x01(\t\x12\x0f\n\x07on_hand\x18\x06 \x01(\x03\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bwithin_days\x18\x08 \x01(\x05\"Z\n\x0fMenuItemSoldOut\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x10\n\x08sold_out\x18\x02 \x01(\x08\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"I\n\x12ReservationExpired\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x10\n\x08line_ids\x18\x03 \x03(\t\"F\n\x0fMenuItemCreated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"F\n\x0fMenuItemUpdated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\'\n\x0fMenuItemDeleted\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\"`\n\x13MenuItemSiteUpdated\x12\x14\n\x0cmenu_item_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x08\x12\x0f\n\x07version\x18\x04 \x01(\x03\"H\n\x12RestockPlanChanged\x12\x32\n\x04plan\x18\x01 \x01(\x0b\x32$.switchyard.inventory.v1.RestockPlan\"V\n\rItemsImported\x12\x11\n\timport_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x10\n\x08rejected\x18\x04 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.inventory.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEMCREATED']._serialized_start=145
-  _globals['_ITEMCREATED']._serialized_end=203
-  _globals['_ITEMUPDATED']._serialized_start=205
-  _globals['_ITEMUPDATED']._serialized_end=263
-  _globals['_STOCKMOVED']._serialized_start=266
-  _globals['_STOCKMOVED']._serialized_end=397
-  _globals['_STOCKDEPLETED']._serialized_start=399
-  _globals['_STOCKDEPLETED']._serialized_end=461
-  _globals['_LOWSTOCK']._serialized_start=463
-  _globals['_LOWSTOCK']._serialized_end=558
-  _globals['_MENUITEMSOLDOUT']._serialized_start=560
-  _globals['_MENUITEMSOLDOUT']._serialized_end=650
-  _globals['_RESERVATIONEXPIRED']._serialized_start=652
-  _globals['_RESERVATIONEXPIRED']._serialized_end=725
-  _globals['_MENUITEMCREATED']._serialized_start=727
-  _globals['_MENUITEMCREATED']._serialized_end=797
-  _globals['_MENUITEMUPDATED']._serialized_start=799
-  _globals['_MENUITEMUPDATED']._serialized_end=869
-  _globals['_MENUITEMDELETED']._serialized_start=871
-  _globals['_MENUITEMDELETED']._serialized_end=910
-  _globals['_MENUITEMSITEUPDATED']._serialized_start=912
-  _globals['_MENUITEMSITEUPDATED']._serialized_end=1008
-  _globals['_RESTOCKPLANCHANGED']._serialized_start=1010
-  _globals['_RESTOCKPLANCHANGED']._serialized_end=1082
-  _globals['_ITEMSIMPORTED']._serialized_start=1084
-  _globals['_ITEMSIMPORTED']._serialized_end=1170
+  _globals['_ITEMCREATED']._serialized_start=178
+  _globals['_ITEMCREATED']._serialized_end=236
+  _globals['_ITEMUPDATED']._serialized_start=238
+  _globals['_ITEMUPDATED']._serialized_end=296
+  _globals['_STOCKMOVED']._serialized_start=299
+  _globals['_STOCKMOVED']._serialized_end=430
+  _globals['_STOCKDEPLETED']._serialized_start=432
+  _globals['_STOCKDEPLETED']._serialized_end=494
+  _globals['_LOWSTOCK']._serialized_start=496
+  _globals['_LOWSTOCK']._serialized_end=591
+  _globals['_STATIONSTOCKMOVED']._serialized_start=593
+  _globals['_STATIONSTOCKMOVED']._serialized_end=696
+  _globals['_BATCHSTATUSCHANGED']._serialized_start=698
+  _globals['_BATCHSTATUSCHANGED']._serialized_end=778
+  _globals['_BATCHEXPIRING']._serialized_start=781
+  _globals['_BATCHEXPIRING']._serialized_end=960
+  _globals['_MENUITEMSOLDOUT']._serialized_start=962
+  _globals['_MENUITEMSOLDOUT']._serialized_end=1052
+  _globals['_RESERVATIONEXPIRED']._serialized_start=1054
+  _globals['_RESERVATIONEXPIRED']._serialized_end=1127
+  _globals['_MENUITEMCREATED']._serialized_start=1129
+  _globals['_MENUITEMCREATED']._serialized_end=1199
+  _globals['_MENUITEMUPDATED']._serialized_start=1201
+  _globals['_MENUITEMUPDATED']._serialized_end=1271
+  _globals['_MENUITEMDELETED']._serialized_start=1273
+  _globals['_MENUITEMDELETED']._serialized_end=1312
+  _globals['_MENUITEMSITEUPDATED']._serialized_start=1314
+  _globals['_MENUITEMSITEUPDATED']._serialized_end=1410
+  _globals['_RESTOCKPLANCHANGED']._serialized_start=1412
+  _globals['_RESTOCKPLANCHANGED']._serialized_end=1484
+  _globals['_ITEMSIMPORTED']._serialized_start=1486
+  _globals['_ITEMSIMPORTED']._serialized_end=1572
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from switchyard.inventory.v1 import inventory_pb2 as _inventory_pb2
 from switchyard.inventory.v1 import restock_pb2 as _restock_pb2
 from google.protobuf.internal import containers as _containers
@@ -61,6 +64,48 @@ class LowStock(_message.Message):
     available: int
     threshold: int
     def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., available: _Optional[int] = ..., threshold: _Optional[int] = ...) -> None: ...
+
+class StationStockMoved(_message.Message):
+    __slots__ = ("item_id", "sku", "site_id", "station_id", "on_hand")
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ON_HAND_FIELD_NUMBER: _ClassVar[int]
+    item_id: str
+    sku: str
+    site_id: str
+    station_id: str
+    on_hand: int
+    def __init__(self, item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., station_id: _Optional[str] = ..., on_hand: _Optional[int] = ...) -> None: ...
+
+class BatchStatusChanged(_message.Message):
+    __slots__ = ("batch", "sku")
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    batch: _inventory_pb2.Batch
+    sku: str
+    def __init__(self, batch: _Optional[_Union[_inventory_pb2.Batch, _Mapping]] = ..., sku: _Optional[str] = ...) -> None: ...
+
+class BatchExpiring(_message.Message):
+    __slots__ = ("batch_id", "lot", "item_id", "sku", "site_id", "on_hand", "expires_at", "within_days")
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    ITEM_ID_FIELD_NUMBER: _ClassVar[int]
+    SKU_FIELD_NUMBER: _ClassVar[int]
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    ON_HAND_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    batch_id: str
+    lot: str
+    item_id: str
+    sku: str
+    site_id: str
+    on_hand: int
+    expires_at: _timestamp_pb2.Timestamp
+    within_days: int
+    def __init__(self, batch_id: _Optional[str] = ..., lot: _Optional[str] = ..., item_id: _Optional[str] = ..., sku: _Optional[str] = ..., site_id: _Optional[str] = ..., on_hand: _Optional[int] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., within_days: _Optional[int] = ...) -> None: ...
 
 class MenuItemSoldOut(_message.Message):
     __slots__ = ("menu_item_id", "sold_out", "site_id", "reason")

@@ -71,6 +71,21 @@ class InventoryServiceStub:
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateBatchRequest.SerializeToString,
                 response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.FromString,
                 _registered_method=True)
+        self.SearchBatches = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/SearchBatches',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchBatchesRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListBatchesResponse.FromString,
+                _registered_method=True)
+        self.GetBatch = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/GetBatch',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetBatchRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.FromString,
+                _registered_method=True)
+        self.UpdateBatch = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/UpdateBatch',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateBatchRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.FromString,
+                _registered_method=True)
         self.ListMovements = channel.unary_unary(
                 '/switchyard.inventory.v1.InventoryService/ListMovements',
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMovementsRequest.SerializeToString,
@@ -79,6 +94,21 @@ class InventoryServiceStub:
         self.CreateMovement = channel.unary_unary(
                 '/switchyard.inventory.v1.InventoryService/CreateMovement',
                 request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMovementRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
+                _registered_method=True)
+        self.SearchMovements = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/SearchMovements',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchMovementsRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMovementsResponse.FromString,
+                _registered_method=True)
+        self.GetMovement = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/GetMovement',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMovementRequest.SerializeToString,
+                response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
+                _registered_method=True)
+        self.ReverseMovement = channel.unary_unary(
+                '/switchyard.inventory.v1.InventoryService/ReverseMovement',
+                request_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReverseMovementRequest.SerializeToString,
                 response_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
                 _registered_method=True)
         self.VerifyLedger = channel.unary_unary(
@@ -93,7 +123,7 @@ class InventoryServiceServicer:
     """
 
     def ListItems(self, request, context):
-        """List the items of the tenant.
+        """List the items of the tenant, each with its stock over the sites of the caller.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,7 +144,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateItem(self, request, context):
-        """Change an item.
+        """Change an item. While orders wait for more than is there, `allow_backorder` cannot be taken back (409
+        `BACKORDERS_WAITING`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,7 +166,30 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateBatch(self, request, context):
-        """Receive a new batch: the lot and the movement that brings it in, as one.
+        """Receive a new batch: the lot and the movement that brings it in, as one. It may be held back from the first moment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchBatches(self, request, context):
+        """List batches of any item, first expiry first, such as what expires within a week and what is held back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatch(self, request, context):
+        """Read one batch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateBatch(self, request, context):
+        """Hold a batch back (`quarantined`, `recalled`; a reason is asked for) or free it again, or correct its expiry. It
+        takes effect with the answer: nothing of a batch that is held back or has expired is promised or sold any more; what
+        had been promised of it is taken of other batches when its order is posted, or refused there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,15 +203,45 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateMovement(self, request, context):
-        """Record a movement: the only way stock changes. Movements are never altered.
+        """Record a movement: the only way stock changes. Movements are never altered. One that takes of several batches or
+        stations is a row of the ledger for each, and is answered as one.
+
+        A `count` says how much there is: the difference to what the ledger says is the movement, and there is none when
+        they agree. It carries `change_from_quantity`, what its maker believed to be there: when that is not so any more it
+        is refused (409 `CHANGE_FROM_QUANTITY_STALE`, with the present quantity), so that no count undoes a sale.
+
+        A `transfer` goes to another station or another site, as one: what left has arrived. Lot and expiry travel with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchMovements(self, request, context):
+        """List movements of any item, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMovement(self, request, context):
+        """Read one movement.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseMovement(self, request, context):
+        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
+        has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+        (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyLedger(self, request, context):
-        """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
-        they agree.
+        """Recompute an item's batches, balances and what lies at its stations, at the caller's sites, from its ledger and its
+        reservations, and say whether they agree.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -201,6 +285,21 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateBatchRequest.FromString,
                     response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.SerializeToString,
             ),
+            'SearchBatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchBatches,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchBatchesRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListBatchesResponse.SerializeToString,
+            ),
+            'GetBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatch,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetBatchRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.SerializeToString,
+            ),
+            'UpdateBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBatch,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateBatchRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.SerializeToString,
+            ),
             'ListMovements': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMovements,
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMovementsRequest.FromString,
@@ -209,6 +308,21 @@ def add_InventoryServiceServicer_to_server(servicer, server):
             'CreateMovement': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateMovement,
                     request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMovementRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.SerializeToString,
+            ),
+            'SearchMovements': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMovements,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchMovementsRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMovementsResponse.SerializeToString,
+            ),
+            'GetMovement': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMovement,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMovementRequest.FromString,
+                    response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.SerializeToString,
+            ),
+            'ReverseMovement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseMovement,
+                    request_deserializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReverseMovementRequest.FromString,
                     response_serializer=switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.SerializeToString,
             ),
             'VerifyLedger': grpc.unary_unary_rpc_method_handler(
@@ -418,6 +532,87 @@ class InventoryService:
             _registered_method=True)
 
     @staticmethod
+    def SearchBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/SearchBatches',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchBatchesRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListBatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/GetBatch',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetBatchRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/UpdateBatch',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.UpdateBatchRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListMovements(request,
             target,
             options=(),
@@ -460,6 +655,87 @@ class InventoryService:
             target,
             '/switchyard.inventory.v1.InventoryService/CreateMovement',
             switchyard_dot_inventory_dot_v1_dot_inventory__pb2.CreateMovementRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMovements(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/SearchMovements',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.SearchMovementsRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ListMovementsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMovement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/GetMovement',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.GetMovementRequest.SerializeToString,
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseMovement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.inventory.v1.InventoryService/ReverseMovement',
+            switchyard_dot_inventory_dot_v1_dot_inventory__pb2.ReverseMovementRequest.SerializeToString,
             switchyard_dot_inventory_dot_v1_dot_inventory__pb2.Movement.FromString,
             options,
             channel_credentials,

@@ -35,26 +35,54 @@ class InventoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InventoryServiceAsyncStub: ...
     ListItems: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListItemsRequest, _inventory_pb2.ListItemsResponse]
-    """List the items of the tenant."""
+    """List the items of the tenant, each with its stock over the sites of the caller."""
     CreateItem: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateItemRequest, _inventory_pb2.Item]
     """Create an item."""
     GetItem: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetItemRequest, _inventory_pb2.Item]
     """Read one item with its stock over all sites of the caller."""
     UpdateItem: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.UpdateItemRequest, _inventory_pb2.Item]
-    """Change an item."""
+    """Change an item. While orders wait for more than is there, `allow_backorder` cannot be taken back (409
+    `BACKORDERS_WAITING`).
+    """
     DeleteItem: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.DeleteItemRequest, _empty_pb2.Empty]
     """Retire an item. Its ledger is kept; an item with stock cannot be retired."""
     ListBatches: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListBatchesRequest, _inventory_pb2.ListBatchesResponse]
     """List the batches of an item, first expiry first."""
     CreateBatch: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateBatchRequest, _inventory_pb2.Batch]
-    """Receive a new batch: the lot and the movement that brings it in, as one."""
+    """Receive a new batch: the lot and the movement that brings it in, as one. It may be held back from the first moment."""
+    SearchBatches: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.SearchBatchesRequest, _inventory_pb2.ListBatchesResponse]
+    """List batches of any item, first expiry first, such as what expires within a week and what is held back."""
+    GetBatch: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetBatchRequest, _inventory_pb2.Batch]
+    """Read one batch."""
+    UpdateBatch: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.UpdateBatchRequest, _inventory_pb2.Batch]
+    """Hold a batch back (`quarantined`, `recalled`; a reason is asked for) or free it again, or correct its expiry. It
+    takes effect with the answer: nothing of a batch that is held back or has expired is promised or sold any more; what
+    had been promised of it is taken of other batches when its order is posted, or refused there.
+    """
     ListMovements: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListMovementsRequest, _inventory_pb2.ListMovementsResponse]
     """List the movements of an item, newest first."""
     CreateMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateMovementRequest, _inventory_pb2.Movement]
-    """Record a movement: the only way stock changes. Movements are never altered."""
+    """Record a movement: the only way stock changes. Movements are never altered. One that takes of several batches or
+    stations is a row of the ledger for each, and is answered as one.
+
+    A `count` says how much there is: the difference to what the ledger says is the movement, and there is none when
+    they agree. It carries `change_from_quantity`, what its maker believed to be there: when that is not so any more it
+    is refused (409 `CHANGE_FROM_QUANTITY_STALE`, with the present quantity), so that no count undoes a sale.
+
+    A `transfer` goes to another station or another site, as one: what left has arrived. Lot and expiry travel with it.
+    """
+    SearchMovements: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.SearchMovementsRequest, _inventory_pb2.ListMovementsResponse]
+    """List movements of any item, newest first."""
+    GetMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetMovementRequest, _inventory_pb2.Movement]
+    """Read one movement."""
+    ReverseMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReverseMovementRequest, _inventory_pb2.Movement]
+    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
+    has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+    (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
+    """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]
-    """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
-    they agree.
+    """Recompute an item's batches, balances and what lies at its stations, at the caller's sites, from its ledger and its
+    reservations, and say whether they agree.
     """
 
 @_typing.type_check_only
@@ -63,26 +91,54 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListItems: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListItemsRequest, _inventory_pb2.ListItemsResponse]  # type: ignore[assignment]
-    """List the items of the tenant."""
+    """List the items of the tenant, each with its stock over the sites of the caller."""
     CreateItem: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateItemRequest, _inventory_pb2.Item]  # type: ignore[assignment]
     """Create an item."""
     GetItem: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetItemRequest, _inventory_pb2.Item]  # type: ignore[assignment]
     """Read one item with its stock over all sites of the caller."""
     UpdateItem: _aio.UnaryUnaryMultiCallable[_inventory_pb2.UpdateItemRequest, _inventory_pb2.Item]  # type: ignore[assignment]
-    """Change an item."""
+    """Change an item. While orders wait for more than is there, `allow_backorder` cannot be taken back (409
+    `BACKORDERS_WAITING`).
+    """
     DeleteItem: _aio.UnaryUnaryMultiCallable[_inventory_pb2.DeleteItemRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Retire an item. Its ledger is kept; an item with stock cannot be retired."""
     ListBatches: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListBatchesRequest, _inventory_pb2.ListBatchesResponse]  # type: ignore[assignment]
     """List the batches of an item, first expiry first."""
     CreateBatch: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateBatchRequest, _inventory_pb2.Batch]  # type: ignore[assignment]
-    """Receive a new batch: the lot and the movement that brings it in, as one."""
+    """Receive a new batch: the lot and the movement that brings it in, as one. It may be held back from the first moment."""
+    SearchBatches: _aio.UnaryUnaryMultiCallable[_inventory_pb2.SearchBatchesRequest, _inventory_pb2.ListBatchesResponse]  # type: ignore[assignment]
+    """List batches of any item, first expiry first, such as what expires within a week and what is held back."""
+    GetBatch: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetBatchRequest, _inventory_pb2.Batch]  # type: ignore[assignment]
+    """Read one batch."""
+    UpdateBatch: _aio.UnaryUnaryMultiCallable[_inventory_pb2.UpdateBatchRequest, _inventory_pb2.Batch]  # type: ignore[assignment]
+    """Hold a batch back (`quarantined`, `recalled`; a reason is asked for) or free it again, or correct its expiry. It
+    takes effect with the answer: nothing of a batch that is held back or has expired is promised or sold any more; what
+    had been promised of it is taken of other batches when its order is posted, or refused there.
+    """
     ListMovements: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListMovementsRequest, _inventory_pb2.ListMovementsResponse]  # type: ignore[assignment]
     """List the movements of an item, newest first."""
     CreateMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
-    """Record a movement: the only way stock changes. Movements are never altered."""
+    """Record a movement: the only way stock changes. Movements are never altered. One that takes of several batches or
+    stations is a row of the ledger for each, and is answered as one.
+
+    A `count` says how much there is: the difference to what the ledger says is the movement, and there is none when
+    they agree. It carries `change_from_quantity`, what its maker believed to be there: when that is not so any more it
+    is refused (409 `CHANGE_FROM_QUANTITY_STALE`, with the present quantity), so that no count undoes a sale.
+
+    A `transfer` goes to another station or another site, as one: what left has arrived. Lot and expiry travel with it.
+    """
+    SearchMovements: _aio.UnaryUnaryMultiCallable[_inventory_pb2.SearchMovementsRequest, _inventory_pb2.ListMovementsResponse]  # type: ignore[assignment]
+    """List movements of any item, newest first."""
+    GetMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
+    """Read one movement."""
+    ReverseMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReverseMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
+    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
+    has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+    (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
+    """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]  # type: ignore[assignment]
-    """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
-    they agree.
+    """Recompute an item's batches, balances and what lies at its stations, at the caller's sites, from its ledger and its
+    reservations, and say whether they agree.
     """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -94,7 +150,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.ListItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.ListItemsResponse, _abc.Awaitable[_inventory_pb2.ListItemsResponse]]:
-        """List the items of the tenant."""
+        """List the items of the tenant, each with its stock over the sites of the caller."""
 
     @_abc_1.abstractmethod
     def CreateItem(
@@ -118,7 +174,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.UpdateItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.Item, _abc.Awaitable[_inventory_pb2.Item]]:
-        """Change an item."""
+        """Change an item. While orders wait for more than is there, `allow_backorder` cannot be taken back (409
+        `BACKORDERS_WAITING`).
+        """
 
     @_abc_1.abstractmethod
     def DeleteItem(
@@ -142,7 +200,34 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.CreateBatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.Batch, _abc.Awaitable[_inventory_pb2.Batch]]:
-        """Receive a new batch: the lot and the movement that brings it in, as one."""
+        """Receive a new batch: the lot and the movement that brings it in, as one. It may be held back from the first moment."""
+
+    @_abc_1.abstractmethod
+    def SearchBatches(
+        self,
+        request: _inventory_pb2.SearchBatchesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.ListBatchesResponse, _abc.Awaitable[_inventory_pb2.ListBatchesResponse]]:
+        """List batches of any item, first expiry first, such as what expires within a week and what is held back."""
+
+    @_abc_1.abstractmethod
+    def GetBatch(
+        self,
+        request: _inventory_pb2.GetBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.Batch, _abc.Awaitable[_inventory_pb2.Batch]]:
+        """Read one batch."""
+
+    @_abc_1.abstractmethod
+    def UpdateBatch(
+        self,
+        request: _inventory_pb2.UpdateBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.Batch, _abc.Awaitable[_inventory_pb2.Batch]]:
+        """Hold a batch back (`quarantined`, `recalled`; a reason is asked for) or free it again, or correct its expiry. It
+        takes effect with the answer: nothing of a batch that is held back or has expired is promised or sold any more; what
+        had been promised of it is taken of other batches when its order is posted, or refused there.
+        """
 
     @_abc_1.abstractmethod
     def ListMovements(
@@ -158,7 +243,42 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.CreateMovementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.Movement, _abc.Awaitable[_inventory_pb2.Movement]]:
-        """Record a movement: the only way stock changes. Movements are never altered."""
+        """Record a movement: the only way stock changes. Movements are never altered. One that takes of several batches or
+        stations is a row of the ledger for each, and is answered as one.
+
+        A `count` says how much there is: the difference to what the ledger says is the movement, and there is none when
+        they agree. It carries `change_from_quantity`, what its maker believed to be there: when that is not so any more it
+        is refused (409 `CHANGE_FROM_QUANTITY_STALE`, with the present quantity), so that no count undoes a sale.
+
+        A `transfer` goes to another station or another site, as one: what left has arrived. Lot and expiry travel with it.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchMovements(
+        self,
+        request: _inventory_pb2.SearchMovementsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.ListMovementsResponse, _abc.Awaitable[_inventory_pb2.ListMovementsResponse]]:
+        """List movements of any item, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetMovement(
+        self,
+        request: _inventory_pb2.GetMovementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.Movement, _abc.Awaitable[_inventory_pb2.Movement]]:
+        """Read one movement."""
+
+    @_abc_1.abstractmethod
+    def ReverseMovement(
+        self,
+        request: _inventory_pb2.ReverseMovementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.Movement, _abc.Awaitable[_inventory_pb2.Movement]]:
+        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
+        has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+        (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
+        """
 
     @_abc_1.abstractmethod
     def VerifyLedger(
@@ -166,8 +286,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.VerifyLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.LedgerVerification, _abc.Awaitable[_inventory_pb2.LedgerVerification]]:
-        """Recompute an item's batches and balances at the caller's sites from its ledger and its reservations, and say whether
-        they agree.
+        """Recompute an item's batches, balances and what lies at its stations, at the caller's sites, from its ledger and its
+        reservations, and say whether they agree.
         """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
