@@ -51,6 +51,7 @@ _MANAGER = _STAFF | {
     "inventory.menu.write",
     "inventory.restock.approve",
     "inventory.restock.write",
+    "inventory.webhooks.read",
     "orders.import",
     "orders.override",
     "orders.pos.read",

@@ -1,8 +1,10 @@
 """Wiring: where the parts of inventory meet."""
 
+from chassis import resealing
 from chassis.service import Service
 from services.inventory import intake, work
-from services.inventory.rpc import parts
+from services.inventory.models import Base
+from services.inventory.rpc import importing, parts
 from services.inventory.settings import InventorySettings
 
 # How often lapsed reservations are looked for, in seconds.
@@ -13,9 +15,12 @@ def build(service: Service) -> None:
     """Put the parts together."""
     settings = service.settings
     assert isinstance(settings, InventorySettings)
-    for servicer in parts.servicers(service, settings):
+    master, previous = settings.inventory_master_key, settings.inventory_master_key_previous
+    vault = resealing.vault(service, Base, master=master, previous=previous)
+    for servicer in parts.servicers(service, settings, vault):
         service.serve(servicer)
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
+    service.every(importing.EVERY_S, importing.Importing(service.database).work)
     menu = intake.Intake(service.database)
     service.every(intake.EXPIRED_EVERY_S, menu.expire)
     service.background(menu.run(service.nats))
