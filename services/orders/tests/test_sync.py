@@ -200,7 +200,10 @@ class TestApplyOperations:
 
         results = await staff.sync()
 
-        assert [(outcome(result), result.code) for result in results] == [("conflict", "STALE_VERSION"), ("applied", "")]
+        assert [(outcome(result), result.code) for result in results] == [
+            ("conflict", "STALE_VERSION"),
+            ("applied", ""),
+        ]
 
     async def test_no_stock_is_rejected_and_stays_so(self, kiosk: Till) -> None:
         kiosk.shop.inventory.stock = 3
@@ -211,7 +214,10 @@ class TestApplyOperations:
 
         again = await kiosk.sync(kiosk.log[:2])
 
-        assert [(outcome(result), result.code) for result in before] == [("applied", ""), ("rejected", "INSUFFICIENT_STOCK")]
+        assert [(outcome(result), result.code) for result in before] == [
+            ("applied", ""),
+            ("rejected", "INSUFFICIENT_STOCK"),
+        ]
         assert [(outcome(result), result.code) for result in again] == [
             ("duplicate", ""),
             ("rejected", "INSUFFICIENT_STOCK"),
