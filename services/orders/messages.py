@@ -54,6 +54,8 @@ def order(row: Row) -> orders_pb2.Order:
         rejection=row["rejection"],
         placed_by=row["placed_by"],
         version=row["version"],
+        pos_status=number("PosStatus", row["pos_status"]),
+        pos_reference=row["pos_reference"],
         placed_at=time(row["placed_at"]),
         updated_at=time(row["updated_at"]),
     )

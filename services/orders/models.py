@@ -47,6 +47,9 @@ class Order(Base):
     currency: Mapped[str]
     # Inventory has booked its stock out.
     posted: Mapped[bool]
+    # How far the site's point of sale knows of it, and what it calls it.
+    pos_status: Mapped[str]
+    pos_reference: Mapped[str]
     version: Mapped[int] = mapped_column()
     placed_at: Mapped[datetime]
     updated_at: Mapped[datetime]

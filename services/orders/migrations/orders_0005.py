@@ -69,10 +69,14 @@ BEGIN
 END $$
 """
 _DUE = """
-CREATE FUNCTION due_forwards(at timestamptz, most bigint) RETURNS TABLE (tenant_id uuid, order_id uuid, kind text)
+CREATE FUNCTION due_forwards(at timestamptz, each bigint, most bigint)
+RETURNS TABLE (tenant_id uuid, order_id uuid, kind text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT tenant_id, order_id, kind FROM public.forwards
-    WHERE state = 'pending' AND due_at <= at ORDER BY due_at LIMIT most
+    SELECT tenant_id, order_id, kind FROM (
+        SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY due_at) AS place FROM public.forwards
+        WHERE state = 'pending' AND due_at <= at
+    ) AS due
+    WHERE place <= each ORDER BY due_at LIMIT most
 $$
 """
 _FAILED = """
@@ -83,7 +87,17 @@ $$
 """
 
 
+_STATUS = """
+ALTER TABLE orders
+    ADD COLUMN IF NOT EXISTS pos_status text NOT NULL DEFAULT 'none',
+    ADD COLUMN IF NOT EXISTS pos_reference text NOT NULL DEFAULT '',
+    ADD CONSTRAINT orders_known_pos_status
+        CHECK (pos_status IN ('none', 'pending', 'sent', 'confirmed', 'failed', 'rejected'))
+"""
+
+
 def upgrade() -> None:
+    op.execute(_STATUS)
     for statement in filter(str.strip, _TABLES.split(";")):
         op.execute(statement)
     for table in ("sync_operations", "pos_connections", "forwards"):
@@ -101,7 +115,7 @@ def _let_the_worker_look() -> None:
     """Two functions that see the forwards of all tenants and tell which are due and how many failed, nothing else."""
     owner = f"{migrate.role()}_owner"
     op.execute(f'CREATE POLICY worker ON forwards FOR SELECT TO "{owner}" USING (true)')
-    for create, signature in ((_DUE, "due_forwards(timestamptz, bigint)"), (_FAILED, "failed_forwards()")):
+    for create, signature in ((_DUE, "due_forwards(timestamptz, bigint, bigint)"), (_FAILED, "failed_forwards()")):
         op.execute(create)
         op.execute(f"REVOKE EXECUTE ON FUNCTION {signature} FROM PUBLIC")
         op.execute(f'GRANT EXECUTE ON FUNCTION {signature} TO "{migrate.role()}"')
