@@ -21,9 +21,7 @@ def build(service: Service) -> None:
         service.serve(servicer)
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
     service.every(importing.EVERY_S, importing.Importing(service.database).work)
-    menu = intake.Intake(service.database)
-    service.every(intake.EXPIRED_EVERY_S, menu.expire)
-    service.background(menu.run(service.nats))
+    service.background(intake.Intake(service.database).run(service.nats))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """The edge to inventory's own events: what has sold out at a site, or come back, follows from what moved.
 
-Whoever sells does not wait for it: this reads `StockMoved` from the stream, many at a time, looks once for each site at
-whatever is made of what moved, and opens a transaction only where something crossed the line. It looks at the stock and
-not at what the event tells, so that an event that comes late, twice, or in another order does no harm.
+Whoever sells does not wait for it: this reads what moved, was held back or has expired from the stream, many at a time,
+looks once for each site at whatever is made of it, and opens a transaction only where something crossed the line. It
+looks at the stock and not at what an event tells: one that comes late, twice, or in another order does no harm.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -21,11 +21,11 @@ from chassis.db import Database
 from services.inventory import menu_stock, menu_store
 
 _DURABLE = "inventory-menu"
-_SUBJECTS = [events.subject_of(events_pb2.StockMoved)]
+# Stock moved, or may be sold no more, or again.
+_SUBJECTS = [
+    events.subject_of(kind) for kind in (events_pb2.StockMoved, events_pb2.BatchStatusChanged, events_pb2.BatchExpiring)
+]
 _BATCH = 200
-EXPIRED_EVERY_S = 15.0
-# How far back a process looks for what expired when it starts.
-_BACK = timedelta(hours=1)
 # Short against the redelivery of what was never answered.
 _RETRY_S = 1.0
 
@@ -44,7 +44,6 @@ class Intake:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen_until = clock.now() - _BACK
 
     async def run(self, connection: Nats) -> None:
         """Read events until cancelled."""
@@ -67,18 +66,6 @@ class Intake:
             messages.setdefault(place, []).append(message)
         for place, items in moved.items():
             await self._answer(messages[place], place, items)
-
-    async def expire(self) -> None:
-        """Look at what has expired since the last time: time moves no stock, and nobody tells of it."""
-        now = clock.now()
-        async with self._database.transaction(identity.service_principal("inventory", None)) as session:
-            rows = await menu_store.expired(session, since=self._seen_until, until=now)
-        expired: dict[Place, set[UUID]] = {}
-        for row in rows:
-            expired.setdefault(Place(row.tenant_id, row.site_id), set()).add(row.item_id)
-        for place, items in expired.items():
-            await self.look(place, items, at=now)
-        self._seen_until = now
 
     async def look(self, place: Place, items: Iterable[UUID], *, at: datetime) -> None:
         """Announce what is made of some items and has run out at a place, or come back."""
@@ -106,5 +93,6 @@ class Intake:
 def _read(message: Msg) -> tuple[Place, UUID]:
     """Where something moved, and what. Raises whatever the bytes deserve."""
     envelope = orjson.loads(message.data)
-    moved = envelope["data"]
+    told = envelope["data"]
+    moved = told.get("batch", told)
     return Place(UUID(envelope["tenantid"]), UUID(moved["site_id"])), UUID(moved["item_id"])

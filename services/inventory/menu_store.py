@@ -160,7 +160,6 @@ _KEEP_BALANCES = (
     .order_by(Balance.item_id)
     .with_for_update(read=True)
 )
-_EXPIRED = sa.text("SELECT tenant_id, site_id, item_id FROM expired_stock(:since, :until)")
 
 
 async def is_on_a_menu(session: AsyncSession, item_id: UUID) -> bool:
@@ -242,8 +241,3 @@ async def announce(
     """Note that something has run out at a site, or come back; whether nobody else has."""
     row = {"tenant_id": tenant, "menu_item_id": menu_item_id, "site_id": site_id}
     return bool(await session.scalar(_ANNOUNCE_ONCE, {**row, "sold_out": sold_out, "changed_at": at}))
-
-
-async def expired(session: AsyncSession, *, since: datetime, until: datetime) -> "Sequence[sa.Row[Any]]":
-    """Whose stock of what expired, and where, between two moments: of any tenant."""
-    return (await session.execute(_EXPIRED, {"since": since, "until": until})).all()

@@ -82,15 +82,6 @@ CREATE TABLE webhook_marks (
     PRIMARY KEY (tenant_id, item_id, site_id)
 );
 """
-# What expired of any tenant between two moments, and nothing else of it.
-_EXPIRED = """
-CREATE FUNCTION expired_stock(since timestamptz, until timestamptz)
-RETURNS TABLE (tenant_id uuid, site_id uuid, item_id uuid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT DISTINCT tenant_id, site_id, item_id FROM public.batches
-    WHERE expires_at > since AND expires_at <= until AND on_hand > 0
-$$
-"""
 _ISOLATED = ("menu_item_sites", "menu_item_stock", "webhook_endpoints", "webhook_deliveries", "webhook_marks")
 
 
@@ -104,8 +95,3 @@ def upgrade() -> None:
     migrate.resealable(
         "webhook_endpoints", key=["tenant_id", "site_id", "provider"], columns=["secret", "previous_secret"]
     )
-    op.execute("CREATE INDEX batches_by_expiry ON batches (expires_at) WHERE on_hand > 0")
-    op.execute(_EXPIRED)
-    op.execute(f'CREATE POLICY expired ON batches FOR SELECT TO "{migrate.role()}_owner" USING (true)')
-    op.execute("REVOKE ALL ON FUNCTION expired_stock FROM PUBLIC")
-    op.execute(f'GRANT EXECUTE ON FUNCTION expired_stock TO "{migrate.role()}"')
