@@ -6,7 +6,8 @@ ORM. A heart that changes rows with statements of its own tells it with `changed
 business.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ MASK = "***"
 # One call that changes thousands of rows says how many and shows the first ones.
 CHANGES_MAX = 50
 
+_TOLD = ("audit_changes", "audit_resources")
 _NOT_TOLD = frozenset({"tenant_id", "created_at", "updated_at"})
 
 
@@ -49,6 +51,12 @@ def changed(
 def about(session: AsyncSession, resource: str) -> None:
     """Name a resource that the call concerned without changing it."""
     session.info.setdefault("audit_resources", {})[resource] = None
+
+
+def mark(session: AsyncSession) -> Callable[[], None]:
+    """What forgets all that the trail is told from here on."""
+    kept = {name: copy.deepcopy(session.info.get(name, {})) for name in _TOLD}
+    return lambda: session.info.update(kept)
 
 
 async def write(session: AsyncSession) -> None:

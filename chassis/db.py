@@ -195,6 +195,24 @@ def driver(session: AsyncSession) -> asyncpg.Connection:
     return cast("asyncpg.Connection", connection)
 
 
+@asynccontextmanager
+async def attempt(session: AsyncSession) -> AsyncIterator[None]:
+    """A part of a transaction that is undone alone when it raises: its rows, its events, what the trail is told of it.
+
+    For calls that do many things of which some may fail. What is raised is raised on, translated as a transaction's.
+    """
+    undo_audit, undo_events = audit.mark(session), events.mark(session)
+    try:
+        async with session.begin_nested():
+            yield
+    except BaseException as failure:
+        undo_audit()
+        undo_events()
+        if isinstance(failure, _FAILURES):
+            raise _translated(failure) from failure
+        raise
+
+
 def violated(failure: DBAPIError) -> str:
     """The name of the constraint that a statement violated; empty if it failed otherwise."""
     cause = getattr(failure.orig, "__cause__", None)

@@ -5,7 +5,7 @@ its commit; the relay (`chassis.outbox`) sends them to JetStream. The envelope i
 whose `data` is the event's message in the API's JSON form, so that the gateway forwards the bytes as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -117,6 +117,17 @@ def add(session: AsyncSession, *, event_id: str, subject: str, audience: str, en
             "envelope": envelope,
         }
     )
+
+
+def mark(session: AsyncSession) -> Callable[[], None]:
+    """What forgets the messages that are noted from here on."""
+    rows = of(session).rows
+    kept = len(rows)
+
+    def undo() -> None:
+        del rows[kept:]
+
+    return undo
 
 
 async def write(session: AsyncSession) -> bool:
