@@ -2,6 +2,7 @@
 
 import re
 from datetime import date, datetime, time, timedelta
+from typing import cast
 from zoneinfo import ZoneInfo
 
 from dateutil import rrule
@@ -31,7 +32,7 @@ def next_on(rule: str, *, since: date, today: date) -> date | None:
     """The first date of a rule that begins at `since`, today or later; none when it has ended."""
     start, now = datetime.combine(since, time()), datetime.combine(today, time())
     # A rule that was checked is one rule and no set.
-    series: rrule.rrule = rrule.rrulestr(rule, dtstart=start, ignoretz=True)
+    series = cast("rrule.rrule", rrule.rrulestr(rule, dtstart=start, ignoretz=True))
     until: datetime | None = series._until  # type: ignore[attr-defined] # noqa: SLF001 - it has no public name
     bounded = series.replace(until=min(until, now + AHEAD) if until else now + AHEAD)
     found: datetime | None = bounded.after(now, inc=True)

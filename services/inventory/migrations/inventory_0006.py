@@ -101,6 +101,7 @@ CREATE TABLE import_chunks (
     tenant_id uuid NOT NULL,
     import_id uuid NOT NULL,
     number bigint NOT NULL CHECK (number >= 1),
+    digest bytea NOT NULL,
     csv text NOT NULL,
     PRIMARY KEY (tenant_id, import_id, number),
     FOREIGN KEY (tenant_id, import_id) REFERENCES imports (tenant_id, id)
