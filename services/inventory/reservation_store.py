@@ -31,23 +31,24 @@ _LINES = (
     "FROM reservation_lines l LEFT JOIN reservation_picks p USING (tenant_id, order_id, line_id) "
     "WHERE l.tenant_id = $1 AND l.order_id = $2 ORDER BY l.place, l.line_id, p.item_id, p.batch_id"
 )
+# What becomes of a reservation and of its lines at once: it may end only without lines that are held.
 _KEEP = (
-    "UPDATE reservations SET site_id = $3, station_id = $4, state = $5, expires_at = $6 "
-    "WHERE tenant_id = $1 AND order_id = $2"
-)
-_ADD_LINES = (
-    "INSERT INTO reservation_lines "
-    "(tenant_id, order_id, line_id, place, state, menu_item_id, name, quantity, amount, currency, modifiers) "
-    "SELECT $1, $2, told.* FROM unnest($3::uuid[], $4::int[], $5::int[], $6::uuid[], $7::text[], $8::bigint[], "
-    "$9::bigint[], $10::text[], $11::jsonb[]) AS told"
-)
-_KEEP_LINES = (
-    "UPDATE reservation_lines l SET state = told.state FROM unnest($3::uuid[], $4::int[]) AS told (line_id, state) "
+    "WITH lines AS ("
+    "UPDATE reservation_lines l SET state = told.state FROM unnest($7::uuid[], $8::int[]) AS told (line_id, state) "
     "WHERE l.tenant_id = $1 AND l.order_id = $2 AND l.line_id = told.line_id"
+    ") UPDATE reservations SET site_id = $3, station_id = $4, state = $5, expires_at = $6 "
+    "WHERE tenant_id = $1 AND order_id = $2"
 )
 _ADD_PICKS = (
     "INSERT INTO reservation_picks (tenant_id, order_id, line_id, item_id, batch_id, quantity, reason) "
     "SELECT $1, $2, told.* FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::bigint[], $7::text[]) AS told"
+)
+_ADD_LINES = (
+    f"WITH picks AS ({_ADD_PICKS}) "  # noqa: S608 - of fixed parts
+    "INSERT INTO reservation_lines "
+    "(tenant_id, order_id, line_id, place, state, menu_item_id, name, quantity, amount, currency, modifiers) "
+    "SELECT $1, $2, told.* FROM unnest($8::uuid[], $9::int[], $10::int[], $11::uuid[], $12::text[], $13::bigint[], "
+    "$14::bigint[], $15::text[], $16::jsonb[]) AS told"
 )
 _FORGET_PICKS = "DELETE FROM reservation_picks WHERE tenant_id = $1 AND order_id = $2 AND line_id = ANY($3::uuid[])"
 _LEVELS = (
@@ -117,15 +118,15 @@ async def reservation(session: AsyncSession, tenant: UUID, order_id: UUID) -> Re
     return row
 
 
-async def keep(session: AsyncSession, tenant: UUID, row: Reservation) -> None:
-    """Write what has become of a reservation."""
+async def keep(session: AsyncSession, tenant: UUID, row: Reservation, lines: Sequence[Line] = ()) -> None:
+    """Write what has become of a reservation, and of some of its lines."""
     told = (row.site_id, row.station_id, row.state, row.expires_at)
-    await db.driver(session).execute(_KEEP, tenant, row.id, *told)
+    of_lines = [(line.id, line.state) for line in lines]
+    await db.driver(session).execute(_KEEP, tenant, row.id, *told, *_columns(of_lines, 2))
 
 
 async def add_lines(session: AsyncSession, tenant: UUID, row: Reservation, lines: Sequence[Line]) -> None:
     """Add lines at the end of a reservation, which has them already, and what is held for them."""
-    first = len(row.lines) - len(lines)
     told = [
         (
             line.id,
@@ -138,28 +139,21 @@ async def add_lines(session: AsyncSession, tenant: UUID, row: Reservation, lines
             line.currency,
             orjson.dumps(line.modifiers).decode(),
         )
-        for place, line in enumerate(lines, first)
+        for place, line in enumerate(lines, len(row.lines) - len(lines))
     ]
-    await db.driver(session).execute(_ADD_LINES, tenant, row.id, *_columns(told))
-    await _add_picks(session, tenant, row.id, lines)
-
-
-async def keep_lines(session: AsyncSession, tenant: UUID, order_id: UUID, lines: Sequence[Line]) -> None:
-    """Write the states of lines."""
-    told = [(line.id, line.state) for line in lines]
-    await db.driver(session).execute(_KEEP_LINES, tenant, order_id, *_columns(told))
+    await db.driver(session).execute(_ADD_LINES, tenant, row.id, *_picks(lines), *_columns(told, 9))
 
 
 async def replace_picks(session: AsyncSession, tenant: UUID, order_id: UUID, lines: Sequence[Line]) -> None:
     """Write what is held for lines anew."""
-    await db.driver(session).execute(_FORGET_PICKS, tenant, order_id, [line.id for line in lines])
-    await _add_picks(session, tenant, order_id, lines)
+    connection = db.driver(session)
+    await connection.execute(_FORGET_PICKS, tenant, order_id, [line.id for line in lines])
+    await connection.execute(_ADD_PICKS, tenant, order_id, *_picks(lines))
 
 
-async def _add_picks(session: AsyncSession, tenant: UUID, order_id: UUID, lines: Sequence[Line]) -> None:
+def _picks(lines: Sequence[Line]) -> list[list[object]]:
     told = [(line.id, pick.item_id, pick.batch_id, pick.quantity, pick.reason) for line in lines for pick in line.picks]
-    if told:
-        await db.driver(session).execute(_ADD_PICKS, tenant, order_id, *_columns(told))
+    return _columns(told, 5)
 
 
 async def lock_levels(
@@ -224,10 +218,10 @@ async def add_sales(
     ]
     if told:
         kind = pb.MOVEMENT_TYPE_SALE
-        await db.driver(session).execute(_ADD_SALES, tenant, row.id, row.site_id, kind, at, *_columns(told))
+        await db.driver(session).execute(_ADD_SALES, tenant, row.id, row.site_id, kind, at, *_columns(told, 6))
 
 
-def _columns(rows: Sequence[tuple[object, ...]], width: int = 0) -> list[list[object]]:
+def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
     """Rows as an array for each column."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 

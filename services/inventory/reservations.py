@@ -251,8 +251,7 @@ async def _move_on(session: AsyncSession, row: Reservation, lines: Sequence[Line
     else:
         row.state = state if state == EXPIRED or not posted else POSTED
     tenant = call.current().principal.tenant
-    await reservation_store.keep_lines(session, tenant, row.id, lines)
-    await reservation_store.keep(session, tenant, row)
+    await reservation_store.keep(session, tenant, row, lines)
     _tell_trail(session, row, lines, before=before)
 
 
