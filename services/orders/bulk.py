@@ -201,7 +201,7 @@ async def _settle(session: AsyncSession, bulk: BulkOrder, *, changed: bool = Fal
 
 
 def _status(bulk: BulkOrder, counts: dict[str, int]) -> str:
-    if bulk_store.ended(counts) == bulk.order_count:
+    if bulk.status not in FINAL and bulk_store.ended(counts) == bulk.order_count:
         return "cancelled" if bulk.status == "cancelling" else "completed"
     return "placed" if bulk.status == "placing" and not counts.get("waiting") else bulk.status
 

@@ -62,8 +62,9 @@ def progress(row: BulkOrder, counts: Mapping[str, int], outstanding: Any) -> bul
         withdrawn=counts.get("withdrawn", 0),
         placed_percent=placed,
         ended_percent=ended,
-        **{state: counts.get(state, 0) for state in _ORDER_STATES},
     )
+    for state in _ORDER_STATES:
+        setattr(found, state, counts.get(state, 0))
     if outstanding is not None:
         found.oldest_outstanding.CopyFrom(_outstanding(row, outstanding))
     return found

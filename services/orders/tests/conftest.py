@@ -49,6 +49,8 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
         self.quantities: dict[str, int] = {}
         self.calls: list[tuple[str, str]] = []
         self.faults: dict[str, list[Fault]] = {}
+        # Orders about which nothing can be said to it.
+        self.deaf_to: set[str] = set()
 
     def fail(self, method: str, error: errors.Error, *, times: int = 1, after: bool = False) -> None:
         self.faults.setdefault(method, []).extend([Fault(error, after)] * times)
@@ -72,6 +74,8 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
         try:
             if fault is not None and not fault.after:
                 raise fault.error
+            if order_id in self.deaf_to:
+                raise errors.Unavailable
             answer = effect()
             if fault is not None:
                 raise fault.error
