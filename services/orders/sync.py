@@ -25,7 +25,9 @@ OUT_OF_TIME = "OUT_OF_TIME"
 # The order or the client has gone on meanwhile.
 _MOVED_ON = (errors.InvalidTransition, errors.StaleVersion, errors.FailedPrecondition, errors.Conflict)
 _FINAL = (errors.Invalid, errors.NotFound, errors.AlreadyExists)
-_OUTCOMES: Mapping[str, Any] = {word: number for number, word in codec.words(sync_pb2.OperationOutcome.DESCRIPTOR).items()}
+_OUTCOMES: Mapping[str, Any] = {
+    word: number for number, word in codec.words(sync_pb2.OperationOutcome.DESCRIPTOR).items()
+}
 
 
 class Known(Exception):

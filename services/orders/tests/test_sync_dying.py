@@ -66,15 +66,13 @@ class Mortal:
 async def sync_and_die(till: Till, operations: list[sync_pb2.Operation], dies_at: int) -> bool:
     """Whether the process lived to the end."""
     request = sync_pb2.ApplyOperationsRequest(operations=operations)
+    lived = True
     with call.answering(call.Call(till.principal, "orders.ApplyOperations", category="financial")):
         try:
             await Mortal(till.shop, dies_at).rpc.ApplyOperations(request)
-        except BaseExceptionGroup as died:
-            assert died.subgroup(Died), died
-            return False
-        except Died:
-            return False
-    return True
+        except* Died:
+            lived = False
+    return lived
 
 
 async def resume_all(shop: Any) -> None:
