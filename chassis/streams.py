@@ -72,9 +72,19 @@ async def _create_or_update(manager: nats.js.JetStreamContext, config: StreamCon
 
 
 async def consume(
-    connection: Nats, *, stream: str, durable: str, subjects: Sequence[str], batch: int, handle: HandleBatch
+    connection: Nats,
+    *,
+    stream: str,
+    durable: str,
+    subjects: Sequence[str],
+    batch: int,
+    handle: HandleBatch,
+    gather_s: float = 0.0,
 ) -> None:
-    """Pull batches and hand them to `handle`, which acknowledges each message, until cancelled."""
+    """Pull batches and hand them to `handle`, which acknowledges each message, until cancelled.
+
+    Between two batches it waits for `gather_s`, so that what comes one by one is handled together.
+    """
     while True:
         try:
             config = ConsumerConfig(
@@ -92,6 +102,7 @@ async def consume(
                 messages = await _fetch(subscription, batch)
                 if messages:
                     await handle(messages)
+                    await asyncio.sleep(gather_s)
         except (nats.errors.Error, JetStreamError, OSError) as failure:
             log.warning("consumer_interrupted", durable=durable, error=repr(failure))
         await asyncio.sleep(RETRY_S)
