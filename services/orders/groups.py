@@ -26,6 +26,7 @@ ALPHABET = "23456789BCDFGHJKMNPQRSTVWXYZ"
 CODE_LENGTH = 6
 # Codes tried for one group order; that all are taken does not happen before hundreds of millions are.
 CODES_MAX = 20
+DEADLINE_USUAL = timedelta(hours=1)
 DEADLINE_MAX = timedelta(days=30)
 # Nobody submitted it for so long after it was locked: it is closed, and its code is free again.
 FORGOTTEN = timedelta(days=1)
@@ -36,7 +37,7 @@ _UPDATE = "orders.update"
 async def create(session: AsyncSession, request: groups_pb2.CreateGroupOrderRequest, site: Site) -> GroupOrder:
     """Open a group order; sent again, it is the same one. Raises `AlreadyExists` when another has the id."""
     principal, now = call.current().principal, clock.now()
-    deadline = _deadline(request.deadline)
+    deadline = _deadline(request.deadline) if request.HasField("deadline") else now + DEADLINE_USUAL
     group_id = UUID(request.id) if request.HasField("id") else uuid7()
     row: dict[str, Any] = {
         "tenant_id": principal.tenant,
