@@ -14,7 +14,7 @@ from rich.table import Table
 from chassis.embedded import EmbeddedServers, EmbeddedServersError
 from chassis.embedded_programs import read_or_make_password
 from cli import doctor as doctor_checks
-from cli import environment, keys, system
+from cli import environment, keys, retail, system
 from cli import up as up_command
 from cli.run_dir import ROOT, RunDir, root_secret, service_credential, services
 
@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Run the Switchyard suite on this machine.", no_args_is_help=True, pretty_exceptions_show_locals=False
 )
 app.add_typer(keys.app, name="keys")
+app.add_typer(retail.app, name="import")
 
 
 @app.command()
