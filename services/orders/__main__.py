@@ -4,19 +4,25 @@ from typing import Any
 
 from switchyard.inventory.v1 import reservations_pb2_grpc
 
+from chassis import resealing
 from chassis.service import Service
-from chassis.settings import ServiceSettings
+from services.orders.models import Base
 from services.orders.rpc.counter import Counter
 from services.orders.rpc.parts import Parts
 from services.orders.saga import Sagas
+from services.orders.settings import OrdersSettings
 
 
 def build(service: Service) -> None:
     """Put the parts together."""
+    settings = service.settings
+    assert isinstance(settings, OrdersSettings)
+    master, previous = settings.orders_master_key, settings.orders_master_key_previous
+    vault = resealing.vault(service, Base, master=master, previous=previous)
     channel: Any = service.channel("inventory")
     sagas = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
-    Parts(service, sagas, Counter(service.database, sagas)).serve()
+    Parts(service, settings, vault, sagas, Counter(service.database, sagas)).serve()
 
 
 if __name__ == "__main__":
-    Service("orders", ServiceSettings.load()).run(build)
+    Service("orders", OrdersSettings.load()).run(build)

@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import events_pb2, orders_pb2
 
+from chassis import inbox
 from services.orders import pos
 
 
@@ -23,4 +24,7 @@ def _id(order: orders_pb2.Order) -> UUID:
     return UUID(order.id)
 
 
-HANDLERS = {events_pb2.OrderPlaced: on_order_placed, events_pb2.OrderStatusChanged: on_order_status_changed}
+HANDLERS: inbox.Handlers = {
+    events_pb2.OrderPlaced: on_order_placed,
+    events_pb2.OrderStatusChanged: on_order_status_changed,
+}

@@ -120,7 +120,7 @@ class Connected:
 
     async def connect(self, *, told: dict[str, str] | None = None, **more: Any) -> pos_pb2.PosConnection:
         wanted = {"site_id": self.shop.site, "url": self.till.url, **more}
-        made: pos_pb2.PosConnection = await self.stub(**(told or {})).PutPosConnection(
+        made: pos_pb2.PosConnection = await self.stub(None, **(told or {})).PutPosConnection(
             pos_pb2.PutPosConnectionRequest(**wanted)
         )
         return made
