@@ -41,6 +41,9 @@ class Order(Base):
     rejection: Mapped[str]
     refusal: Mapped[dict[str, Any] | None]
     placed_by: Mapped[str]
+    bulk_id: Mapped[UUID | None]
+    group_id: Mapped[UUID | None]
+    group_code: Mapped[str]
     # What must be equal for two orders with one id to be the same order.
     fingerprint: Mapped[bytes]
     amount: Mapped[int | None]

@@ -50,6 +50,10 @@ class Wish:
     payment_method: str = ""
     customer_name: str = ""
     notes: str = ""
+    # The bulk or the group order that it belongs to.
+    bulk_id: UUID | None = None
+    group_id: UUID | None = None
+    group_code: str = ""
     # When it was wished, where that was before we heard of it; told in the timeline.
     occurred_at: datetime | None = None
 
@@ -103,6 +107,9 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
         "payment_method": wish.payment_method or "cash",
         "customer_name": wish.customer_name,
         "notes": wish.notes,
+        "bulk_id": wish.bulk_id,
+        "group_id": wish.group_id,
+        "group_code": wish.group_code,
         "cancel_reason": "",
         "placed_by": current.principal.name,
         "fingerprint": current.fingerprint,

@@ -101,7 +101,14 @@ CREATE TABLE group_participants (
     CONSTRAINT group_participants_token UNIQUE (tenant_id, group_id, token_digest),
     FOREIGN KEY (tenant_id, group_id) REFERENCES group_orders (tenant_id, id)
 );
-CREATE INDEX group_participants_of_group ON group_participants (group_id, id)
+CREATE INDEX group_participants_of_group ON group_participants (group_id, id);
+ALTER TABLE orders
+    ADD COLUMN IF NOT EXISTS bulk_id uuid,
+    ADD COLUMN IF NOT EXISTS group_id uuid,
+    ADD COLUMN IF NOT EXISTS group_code text NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX orders_one_of_group ON orders (tenant_id, group_id)
+    WHERE group_id IS NOT NULL AND status <> 'cancelled';
+CREATE INDEX orders_of_bulk ON orders (tenant_id, bulk_id, placed_at DESC, id DESC) WHERE bulk_id IS NOT NULL
 """
 
 # The last line of defence: whatever a process believes, no percentage and no state goes back.

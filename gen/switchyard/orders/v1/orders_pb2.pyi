@@ -120,7 +120,7 @@ class OrderLine(_message.Message):
     def __init__(self, id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ..., notes: _Optional[str] = ..., name: _Optional[str] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., status: _Optional[_Union[LineStatus, str]] = ...) -> None: ...
 
 class Order(_message.Message):
-    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "pos_status", "pos_reference")
+    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "bulk_id", "group_id", "group_code", "pos_status", "pos_reference")
     ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -138,6 +138,9 @@ class Order(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PLACED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    BULK_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_CODE_FIELD_NUMBER: _ClassVar[int]
     POS_STATUS_FIELD_NUMBER: _ClassVar[int]
     POS_REFERENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
@@ -157,9 +160,12 @@ class Order(_message.Message):
     version: int
     placed_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
+    bulk_id: str
+    group_id: str
+    group_code: str
     pos_status: PosStatus
     pos_reference: str
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bulk_id: _Optional[str] = ..., group_id: _Optional[str] = ..., group_code: _Optional[str] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
 
 class PlaceOrderRequest(_message.Message):
     __slots__ = ("id", "site_id", "lines", "payment_method", "customer_name", "notes")
