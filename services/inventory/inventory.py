@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import events_pb2
 from switchyard.inventory.v1 import inventory_pb2 as pb
 from uuid_utils.compat import uuid7
 
-from chassis import call, clock, errors, events
+from chassis import call, clock, db, errors, events
 from services.inventory import menu_store, messages, store
 from services.inventory.models import Item
 
@@ -24,6 +25,9 @@ async def create(session: AsyncSession, told: pb.Item) -> Item:
         supplier=told.supplier,
         unit=told.unit,
         low_stock_threshold=told.low_stock_threshold,
+        allow_backorder=told.allow_backorder,
+        display_unit_name=told.display_unit.name,
+        display_unit_factor=told.display_unit.factor,
         version=1,
     )
     session.add(row)
@@ -34,18 +38,34 @@ async def create(session: AsyncSession, told: pb.Item) -> Item:
 
 
 async def change(session: AsyncSession, item_id: str, told: pb.Item, paths: Sequence[str]) -> None:
-    """Change an item's named fields. Raises `NotFound`, `StaleVersion`, `AlreadyExists`."""
+    """Change an item's named fields.
+
+    Raises `NotFound`, `StaleVersion`, `AlreadyExists`, `Conflict` (`BACKORDERS_WAITING`).
+    """
     row = await get(session, item_id, lock=True)
     call.current().require_version(row.version)
-    for name in paths:
-        setattr(row, name, getattr(told, name))
+    for name in {path.split(".", 1)[0] for path in paths}:
+        if name == "display_unit":
+            row.display_unit_name, row.display_unit_factor = told.display_unit.name, told.display_unit.factor
+        else:
+            setattr(row, name, getattr(told, name))
     if session.is_modified(row):
         if "low_stock_threshold" in paths:
             await store.end_alerts(session, row.id, threshold=row.low_stock_threshold)
         row.version += 1
-        await session.flush()
+        await _write(session)
         event = events_pb2.ItemUpdated(item=messages.new_item(row))
         events.publish(session, event, subject=f"items/{row.id}", audience=["tenant"])
+
+
+async def _write(session: AsyncSession) -> None:
+    try:
+        await session.flush()
+    except DBAPIError as failure:
+        if db.violated(failure) == "balances_backordered":
+            message = "orders wait for more of the item than is there"
+            raise errors.Conflict(message, code="BACKORDERS_WAITING") from failure
+        raise
 
 
 async def retire(session: AsyncSession, item_id: str) -> None:

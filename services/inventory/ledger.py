@@ -1,91 +1,69 @@
 """The ledger: stock changes by movements alone, and every change keeps the balance in the same transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import flag_modified, set_committed_value
 from switchyard.inventory.v1 import events_pb2
 from switchyard.inventory.v1 import inventory_pb2 as pb
 from uuid_utils.compat import uuid7
 
 from chassis import call, clock, errors, events
-from services.inventory import inventory, store
-from services.inventory.models import NEVER, Balance, Batch, Item, Movement
+from services.inventory import inventory, ledger_store, placements, store
+from services.inventory.models import NEVER, UNTOLD_DAYS, Balance, Batch, Item, Movement, Placement
+from services.inventory.placements import Placed, Source
 
 # Where lies what came in without a lot.
 UNDATED_LOT = "-"
-OUT = (pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_WASTE)
-# What may not be sold is there all the same: it is thrown away, and it is counted.
-_OF_ALL = (pb.MOVEMENT_TYPE_WASTE, pb.MOVEMENT_TYPE_ADJUST)
+_HELD_BACK: Mapping[int, str] = {pb.BATCH_STATUS_QUARANTINED: "quarantined", pb.BATCH_STATUS_RECALLED: "recalled"}
 
 
 @dataclass(frozen=True)
 class Taking:
-    """A quantity of one batch, and why of this one."""
+    """A quantity of one batch in one place, and why of this batch. `at` none: in the store room."""
 
     batch: Batch
     quantity: int
     reason: str
+    at: Placement | None = None
 
 
-async def receive_batch(session: AsyncSession, item_id: str, told: pb.Batch) -> Batch:
-    """A new lot and the movement that brings it in. Raises `NotFound`, `AlreadyExists` when the lot is known."""
-    if told.lot == UNDATED_LOT:
-        raise errors.Invalid(fields={"batch.lot": ["is the name of what comes in without a lot"]})
-    item, balance = await _open(session, item_id, told.site_id)
-    expires_at = told.expires_at.ToDatetime(clock.now().tzinfo) if told.HasField("expires_at") else NEVER
-    batch = await new_batch(session, balance, lot=told.lot, expires_at=expires_at)
-    move(session, balance, batch, told.quantity, kind=pb.MOVEMENT_TYPE_RECEIVE, reason=f"lot {told.lot}")
-    tell(session, item, balance)
-    return batch
+def pick(
+    batches: Iterable[Batch], placed: Placed, quantity: int, source: Source, *, promised: bool = False
+) -> tuple[list[Taking], int]:
+    """Which of some batches, in their order, a quantity comes from, and how much of it none of them has.
 
-
-async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> list[Movement]:
-    """A movement that a person makes; over several batches it is several rows.
-
-    Raises `NotFound` for item, site or batch, `Conflict` (`INSUFFICIENT_STOCK`) when more would go than is available.
+    `promised`: what is promised, too, since it does not leave the site.
     """
-    item, balance = await _open(session, item_id, told.site_id)
-    batch_id = UUID(told.batch_id) if told.HasField("batch_id") else None
-    goes = told.type in OUT or told.quantity < 0
-    if goes:
-        batches = await _where_it_may_come_from(session, balance, batch_id, kind=told.type)
-        takings = take(batches, abs(told.quantity), sku=item.sku)
-        rows = [
-            move(session, balance, taking.batch, -taking.quantity, kind=told.type, reason=told.reason)
-            for taking in takings
-        ]
-    else:
-        batch = await _where_it_comes_in(session, balance, batch_id)
-        rows = [move(session, balance, batch, told.quantity, kind=told.type, reason=told.reason)]
-    tell(session, item, balance)
-    return rows
-
-
-def pick(batches: Iterable[Batch], quantity: int) -> tuple[list[Taking], int]:
-    """Which of some batches, in their order, a quantity comes from, and how much of it none of them has."""
     takings, missing = [], quantity
     for batch in batches:
-        taken = min(missing, batch.on_hand - batch.reserved)
-        if taken > 0:
-            takings.append(Taking(batch, taken, why(batch)))
-            missing -= taken
+        free = batch.on_hand if promised else batch.on_hand - batch.reserved
+        for at, there in placements.parts(batch, placed, source):
+            taken = min(missing, free, there)
+            if taken > 0:
+                takings.append(Taking(batch, taken, why(batch), at))
+                missing -= taken
+                free -= taken
     return takings, missing
-
-
-def take(batches: Iterable[Batch], quantity: int, *, sku: str) -> list[Taking]:
-    """As `pick`. Raises `Conflict` (`INSUFFICIENT_STOCK`) unless all of it is available."""
-    takings, missing = pick(batches, quantity)
-    if missing:
-        raise insufficient({sku: (quantity, quantity - missing)})
-    return takings
 
 
 def why(batch: Batch) -> str:
     """Why a batch stands where it does in the order of picking."""
     return "first_in" if batch.expires_at >= NEVER else "first_expiry"
+
+
+def is_held_back(batch: Batch) -> bool:
+    """Whether what is free of a batch is in its balance's `held_back`."""
+    return batch.status != pb.BATCH_STATUS_AVAILABLE or batch.told_days == 0
+
+
+def may_be_sold(batch: Batch) -> bool:
+    """Whether a batch may be promised and sold now."""
+    return batch.status == pb.BATCH_STATUS_AVAILABLE and batch.expires_at > clock.now()
 
 
 def move(
@@ -96,28 +74,59 @@ def move(
     *,
     kind: int,
     reason: str,
-    order_id: UUID | None = None,
+    at: Placement | None = None,
+    **more: Any,
 ) -> Movement:
-    """One row of the ledger, and what it does to its batch and balance, which the caller has locked."""
+    """One row of the ledger, and what it does to its batch, balance and placement, which the caller has locked.
+
+    `at`: the station; none: the store room. `more` are further columns of the row.
+    """
     batch.on_hand += quantity
     balance.on_hand += quantity
+    # Written over its version even when it comes to the same in the end.
+    flag_modified(batch, "on_hand")
     if kind == pb.MOVEMENT_TYPE_RECEIVE:
         batch.quantity += quantity
+    if kind == pb.MOVEMENT_TYPE_WASTE:
+        balance.wasted -= quantity
+    if at is not None:
+        at.on_hand += quantity
+        set_committed_value(batch, "placed", batch.placed + quantity)
+    if is_held_back(batch):
+        set_committed_value(balance, "held_back", balance.held_back + quantity)
     row = Movement(
         tenant_id=balance.tenant_id,
         id=uuid7(),
         item_id=balance.item_id,
         site_id=balance.site_id,
+        station_id=at.station_id if at is not None else None,
         batch_id=batch.id,
         type=kind,
         quantity=quantity,
         balance_after=balance.on_hand,
         reason=reason,
-        order_id=order_id,
         recorded_at=clock.now(),
+        **more,
     )
     session.add(row)
     return row
+
+
+def take_out(
+    session: AsyncSession, balance: Balance, takings: Iterable[Taking], *, kind: int, reason: str, **more: Any
+) -> list[Movement]:
+    """The rows of what was picked."""
+    return [
+        move(session, balance, taking.batch, -taking.quantity, kind=kind, reason=reason, at=taking.at, **more)
+        for taking in takings
+    ]
+
+
+def as_one(rows: Sequence[Movement]) -> list[Movement]:
+    """Mark rows as recorded as one."""
+    for row in rows if len(rows) > 1 else ():
+        row.entry_id = rows[0].id
+    return list(rows)
 
 
 def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str = "") -> None:
@@ -128,7 +137,7 @@ def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str =
         **told, on_hand=balance.on_hand, reserved=balance.reserved, available=balance.available, order_id=order_id
     )
     events.publish(session, moved, subject=subject, audience=audience)
-    if balance.on_hand == 0:
+    if balance.on_hand == 0 < balance.had:
         events.publish(session, events_pb2.StockDepleted(**told), subject=subject, audience=audience)
     is_low = balance.available < item.low_stock_threshold
     if is_low and not balance.is_low:
@@ -137,13 +146,20 @@ def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str =
     balance.is_low = is_low
 
 
+async def tell_all(session: AsyncSession, item: Item, balance: Balance, rows: Iterable[Movement]) -> None:
+    """As `tell`, where anything has come of it, and what there is now at the stations where it moved."""
+    if balance.on_hand != balance.had:
+        tell(session, item, balance)
+    await placements.tell(session, item, balance.site_id, {row.station_id for row in rows})
+
+
 async def verify(session: AsyncSession, item_id: str) -> pb.LedgerVerification:
-    """Recompute an item's batches and balances, at the caller's sites, from its ledger and reservations.
+    """Recompute an item's batches, balances and placements, at the caller's sites, from ledger and reservations.
 
     Raises `NotFound`.
     """
     item = await inventory.get(session, item_id)
-    sums = await store.ledger_sums(session, item.id, call.current().principal.sites)
+    sums = await ledger_store.sums(session, item.id, call.current().principal.sites)
     return pb.LedgerVerification(
         consistent=not sums.wrong,
         ledger_quantity=int(sums.moved),
@@ -151,6 +167,8 @@ async def verify(session: AsyncSession, item_id: str) -> pb.LedgerVerification:
         movements=int(sums.movements),
         reserved_by_reservations=int(sums.held),
         reserved_in_balances=int(sums.reserved),
+        ledger_at_stations=int(sums.moved_at_stations),
+        at_stations=int(sums.at_stations),
     )
 
 
@@ -160,40 +178,40 @@ def insufficient(short: Mapping[str, tuple[int, int]]) -> errors.Conflict:
     return errors.Conflict(f"not enough stock of {', '.join(short)}", code="INSUFFICIENT_STOCK", fields=fields)
 
 
-async def _open(session: AsyncSession, item_id: str, site_id: str) -> tuple[Item, Balance]:
-    inventory.check_site(site_id)
+def not_available(batch: Batch) -> errors.Conflict:
+    """A batch that was named may not be sold."""
+    status = _HELD_BACK.get(batch.status)
+    message = f"lot {batch.lot} {'is ' + status if status else 'has expired'}"
+    return errors.Conflict(message, code="BATCH_NOT_AVAILABLE", fields={"movement.batch_id": [message]})
+
+
+async def open_balance(session: AsyncSession, item_id: str, site_id: str | UUID) -> tuple[Item, Balance]:
+    """An item that nobody retires meanwhile, and its balance at a site, locked. Raises `NotFound`."""
     item = await inventory.get(session, item_id, keep=True)
+    site = UUID(str(site_id))
     tenant = call.current().principal.tenant
-    balances = await store.lock_balances(session, tenant=tenant, site_id=UUID(site_id), item_ids=[item.id])
+    balances = await store.lock_balances(session, tenant=tenant, site_id=site, item_ids=[item.id])
     return item, balances[item.id]
 
 
-async def _where_it_comes_in(session: AsyncSession, balance: Balance, batch_id: UUID | None) -> Batch:
-    if batch_id is not None:
-        return await _named_batch(session, balance, batch_id)
+async def undated(session: AsyncSession, balance: Balance) -> Batch:
+    """The site's own lot of what comes in without one."""
     known = await store.lot(session, item_id=balance.item_id, site_id=balance.site_id, name=UNDATED_LOT)
     return known or await new_batch(session, balance, lot=UNDATED_LOT, expires_at=NEVER)
 
 
-async def _where_it_may_come_from(
-    session: AsyncSession, balance: Balance, batch_id: UUID | None, *, kind: int
-) -> list[Batch]:
-    if batch_id is not None:
-        return [await _named_batch(session, balance, batch_id)]
-    at = None if kind in _OF_ALL else clock.now()
-    found = await store.in_picking_order(session, item_ids=[balance.item_id], site_id=balance.site_id, sellable_at=at)
-    return found[balance.item_id]
-
-
-async def _named_batch(session: AsyncSession, balance: Balance, batch_id: UUID) -> Batch:
-    batch = await store.batch(session, item_id=balance.item_id, site_id=balance.site_id, batch_id=batch_id)
+async def named_batch(session: AsyncSession, balance: Balance, batch_id: str | UUID) -> Batch:
+    """A batch under a locked balance. Raises `NotFound`."""
+    wanted = UUID(str(batch_id))
+    batch = await store.batch(session, item_id=balance.item_id, site_id=balance.site_id, batch_id=wanted)
     if batch is None:
         raise errors.NotFound
     return batch
 
 
-async def new_batch(session: AsyncSession, balance: Balance, *, lot: str, expires_at: datetime) -> Batch:
+async def new_batch(session: AsyncSession, balance: Balance, *, lot: str, expires_at: datetime, **more: Any) -> Batch:
     """A new lot with nothing in it yet. Raises `AlreadyExists` when the site has a lot of this name."""
+    told: dict[str, Any] = {"status": pb.BATCH_STATUS_AVAILABLE, "reason": "", "received_at": clock.now(), **more}
     batch = Batch(
         tenant_id=balance.tenant_id,
         id=uuid7(),
@@ -203,9 +221,10 @@ async def new_batch(session: AsyncSession, balance: Balance, *, lot: str, expire
         quantity=0,
         on_hand=0,
         reserved=0,
-        status=pb.BATCH_STATUS_AVAILABLE,
+        placed=0,
         expires_at=expires_at,
-        received_at=clock.now(),
+        told_days=UNTOLD_DAYS,
+        **told,
     )
     session.add(batch)
     await session.flush()

@@ -11,6 +11,8 @@ from chassis import clock
 
 # The expiry of what does not expire: a real value, so that "first expiry first" is one order without nulls.
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+# More than any threshold of days.
+UNTOLD_DAYS = 9999
 
 
 class Base(DeclarativeBase):
@@ -38,6 +40,9 @@ class Item(Base):
     supplier: Mapped[str]
     unit: Mapped[int]
     low_stock_threshold: Mapped[int]
+    allow_backorder: Mapped[bool] = mapped_column(default=False)
+    display_unit_name: Mapped[str] = mapped_column(default="")
+    display_unit_factor: Mapped[int] = mapped_column(default=0)
     version: Mapped[int]
     created_at: Mapped[datetime] = moment(default=clock.now)
     updated_at: Mapped[datetime] = moment(default=clock.now, onupdate=clock.now)
@@ -56,6 +61,9 @@ class Balance(Base):
     # Held of the batches, and `backordered`, which is promised and not there yet: of an item that allows it.
     reserved: Mapped[int]
     backordered: Mapped[int] = mapped_column(server_default="0")
+    # Of what may not be sold, what is not promised. The database writes it, with each change of such a batch.
+    held_back: Mapped[int] = mapped_column(server_default="0")
+    wasted: Mapped[int] = mapped_column(server_default="0")
     # The alert has been raised and the stock has not recovered since.
     is_low: Mapped[bool]
     version: Mapped[int] = mapped_column()
@@ -63,10 +71,13 @@ class Balance(Base):
     # Every UPDATE names the version that was read: without the lock somebody fails, and nothing is sold twice.
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - declared so by SQLAlchemy
 
+    # What was there when the lock was taken.
+    had = 0
+
     @property
     def available(self) -> int:
-        """On hand less reserved."""
-        return self.on_hand - self.reserved
+        """On hand less reserved, less what is held back."""
+        return self.on_hand - self.reserved - self.held_back
 
 
 class Batch(Base):
@@ -82,13 +93,32 @@ class Batch(Base):
     quantity: Mapped[int]
     on_hand: Mapped[int]
     reserved: Mapped[int]
+    # What of it lies at stations; the database writes it, with each placement.
+    placed: Mapped[int] = mapped_column(server_default="0")
     status: Mapped[int]
+    # Why it is held back.
+    reason: Mapped[str] = mapped_column(default="")
     expires_at: Mapped[datetime] = moment()
+    # The fewest days before it expires of which the world was told; 0: it has.
+    told_days: Mapped[int] = mapped_column(server_default=str(UNTOLD_DAYS))
     received_at: Mapped[datetime] = moment()
     version: Mapped[int] = mapped_column()
 
     # Every UPDATE names the version that was read: without the lock somebody fails, and nothing is sold twice.
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - declared so by SQLAlchemy
+
+
+class Placement(Base):
+    """What of a batch lies at a station. The rest of the batch is in the site's store room."""
+
+    __tablename__ = "placements"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    batch_id: Mapped[UUID] = mapped_column(primary_key=True)
+    station_id: Mapped[UUID] = mapped_column(primary_key=True)
+    item_id: Mapped[UUID]
+    site_id: Mapped[UUID]
+    on_hand: Mapped[int]
 
 
 class Movement(Base):
@@ -106,4 +136,23 @@ class Movement(Base):
     balance_after: Mapped[int]
     reason: Mapped[str]
     order_id: Mapped[UUID | None]
+    # None: the store room.
+    station_id: Mapped[UUID | None]
+    # What was recorded as one, where it took several rows.
+    entry_id: Mapped[UUID | None]
+    to_site_id: Mapped[UUID | None]
+    to_station_id: Mapped[UUID | None]
+    reversal_of: Mapped[UUID | None]
+    recorded_at: Mapped[datetime] = moment()
+
+
+class Depletion(Base):
+    """What a client has used up under an id of its own, and how it was answered."""
+
+    __tablename__ = "depletions"
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    answer: Mapped[bytes]
     recorded_at: Mapped[datetime] = moment()

@@ -7,53 +7,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
-from switchyard.inventory.v1 import reservations_pb2
 
-from chassis.db import Query
-from services.inventory.models import Balance, Batch, Item, Movement
-from services.inventory.reservation_models import LineRow, PickRow, ReservationRow
-
-# A line in this state holds what was picked for it.
-_HELD = reservations_pb2.RESERVATION_STATE_ACTIVE
-_OF_LINE = sa.and_(LineRow.order_id == PickRow.order_id, LineRow.line_id == PickRow.line_id)
-_SITES = sa.bindparam("sites", type_=ARRAY(sa.Uuid))
-_EVERYWHERE = sa.bindparam("everywhere", type_=sa.Boolean)
-# Stock of one item over the sites of the caller: the inner side of a join with items.
-_STOCK = (
-    sa.select(
-        sa.cast(sa.func.coalesce(sa.func.sum(Balance.on_hand), 0), sa.BigInteger).label("on_hand"),
-        sa.cast(sa.func.coalesce(sa.func.sum(Balance.reserved), 0), sa.BigInteger).label("reserved"),
-    )
-    .where(
-        Balance.tenant_id == Item.tenant_id,
-        Balance.item_id == Item.id,
-        sa.or_(_EVERYWHERE, Balance.site_id == sa.func.any(_SITES)),
-    )
-    .lateral("stock")
-)
-_COLUMNS = [column for column in Item.__table__.columns if column.name not in {"tenant_id", "deleted_at"}]
-ITEMS = (
-    sa.select(*_COLUMNS, _STOCK.c.on_hand, _STOCK.c.reserved)
-    .select_from(sa.join(Item, _STOCK, sa.true()))
-    .where(Item.deleted_at.is_(None))
-)
-ITEM = Query(ITEMS.where(Item.id == sa.bindparam("id", type_=sa.Uuid)).limit(sa.literal_column("1")))
-# What a list may be narrowed by; each present filter adds its condition to the statement.
-ITEM_FILTERS = {
-    "sku": sa.func.lower(Item.sku) == sa.func.lower(sa.bindparam("sku", type_=sa.Text)),
-    "category": Item.category == sa.bindparam("category", type_=sa.Text),
-    "supplier": Item.supplier == sa.bindparam("supplier", type_=sa.Text),
-    "q": sa.or_(
-        # What is looked for is text, not a pattern.
-        sa.func.strpos(sa.func.lower(Item.name), sa.func.lower(sa.bindparam("q", type_=sa.Text))) > 0,
-        sa.func.strpos(sa.func.lower(Item.sku), sa.func.lower(sa.bindparam("q", type_=sa.Text))) > 0,
-    ),
-    "low_stock": (_STOCK.c.on_hand - _STOCK.c.reserved < Item.low_stock_threshold)
-    == sa.bindparam("low_stock", type_=sa.Boolean),
-}
+from services.inventory.models import Balance, Batch, Item
 
 # Statements of the write path are built once: put together anew, each costs SQLAlchemy four times as much.
 
@@ -64,6 +21,8 @@ _now = sa.bindparam("now", type_=sa.DateTime(timezone=True))
 _ITEM = sa.select(Item).where(Item.id == _id, Item.deleted_at.is_(None))
 _ITEM_LOCKED = _ITEM.with_for_update()
 _ITEM_KEPT = _ITEM.with_for_update(read=True, key_share=True)
+# What has something in it. A column that the database makes of `on_hand`, with an index of its own.
+THERE: Any = sa.text("NOT batches.gone")
 _LOCK_BALANCES = (
     sa.select(Balance)
     .where(Balance.site_id == _site, Balance.item_id.in_(_ids))
@@ -76,7 +35,7 @@ _ADD_BALANCES = postgresql.insert(_balances).on_conflict_do_nothing()
 _MAY_BE_SOLD = (Batch.status == pb.BATCH_STATUS_AVAILABLE, Batch.expires_at > _now)
 _IN_PICKING_ORDER = (
     sa.select(Batch)
-    .where(Batch.item_id.in_(_ids), Batch.site_id == _site, Batch.on_hand > 0)
+    .where(Batch.item_id.in_(_ids), Batch.site_id == _site, THERE)
     .order_by(Batch.expires_at, Batch.received_at, Batch.id)
 )
 _IN_SELLING_ORDER = _IN_PICKING_ORDER.where(*_MAY_BE_SOLD)
@@ -86,6 +45,7 @@ _SELLABLE = (
     .group_by(Batch.item_id)
 )
 _BATCHES = sa.select(Batch).where(Batch.id.in_(_ids))
+_BATCHES_NOW = _BATCHES.execution_options(populate_existing=True)
 _ITEMS_BY_ID = sa.select(Item).where(Item.id.in_(_ids))
 
 
@@ -94,12 +54,6 @@ async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False
     select = _ITEM_KEPT if keep else _ITEM_LOCKED if lock else _ITEM
     found: Item | None = await session.scalar(select, {"row": UUID(str(item_id))})
     return found
-
-
-async def item_with_stock(session: AsyncSession, item_id: UUID, sites: Sequence[UUID]) -> "sa.RowMapping":
-    """As `ITEM`, for a transaction that has changed the item."""
-    told = {"everywhere": not sites, "sites": sites}
-    return (await session.execute(ITEMS.where(Item.id == item_id), told)).mappings().one()
 
 
 async def has_stock(session: AsyncSession, item_id: UUID) -> bool:
@@ -124,6 +78,8 @@ async def lock_balances(
     if len(found) < len(wanted):
         await session.execute(_ADD_BALANCES, rows)
         found = {balance.item_id: balance for balance in await session.scalars(_LOCK_BALANCES, asked)}
+    for balance in found.values():
+        balance.had = balance.on_hand
     return found
 
 
@@ -160,114 +116,20 @@ async def lot(session: AsyncSession, *, item_id: UUID, site_id: UUID, name: str)
     return found
 
 
+async def batch_by_id(session: AsyncSession, batch_id: UUID) -> Batch | None:
+    """One batch, as it is now."""
+    found: Batch | None = await session.scalar(_BATCHES_NOW, {"rows": [batch_id]})
+    return found
+
+
 async def batches_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Batch]:
     """Batches by their ids."""
     return {batch.id: batch for batch in await session.scalars(_BATCHES, {"rows": list(ids)})}
 
 
-def batches(item_id: str, sites: Iterable[str]) -> "sa.Select[Any]":
-    """The batches of an item, at some sites or at all."""
-    return _at(sa.select(Batch).where(Batch.item_id == UUID(item_id)), Batch.site_id, sites)
-
-
-def movements(item_id: str, sites: Iterable[str]) -> "sa.Select[Any]":
-    """The movements of an item, at some sites or at all."""
-    return _at(sa.select(Movement).where(Movement.item_id == UUID(item_id)), Movement.site_id, sites)
-
-
-def _at(select: "sa.Select[Any]", column: Any, sites: Iterable[str]) -> "sa.Select[Any]":
-    wanted = [UUID(site) for site in sites]
-    return select.where(column.in_(wanted)) if wanted else select
-
-
-async def ledger_sums(session: AsyncSession, item_id: UUID, sites: Iterable[str]) -> Any:
-    """What the ledger, the balances and the reservations of an item say, at some sites or at all, of one moment.
-
-    `wrong`: how many batches and balances are not the sum of their movements and of what is held for orders.
-    """
-    of_batches = _sums_of_batches(item_id)
-    waiting = _waiting(item_id)
-    differs = sa.or_(
-        Balance.on_hand != sa.func.coalesce(of_batches.c.on_hand, 0),
-        Balance.reserved != sa.func.coalesce(of_batches.c.reserved, 0) + Balance.backordered,
-        Balance.backordered != sa.func.coalesce(waiting.c.quantity, 0),
-    )
-    select = (
-        sa.select(
-            _total(of_batches.c.moved).label("moved"),
-            _total(of_batches.c.movements).label("movements"),
-            (_total(of_batches.c.held) + _total(waiting.c.quantity)).label("held"),
-            _total(Balance.on_hand).label("on_hand"),
-            _total(Balance.reserved).label("reserved"),
-            (_total(of_batches.c.wrong) + sa.func.count().filter(differs)).label("wrong"),
-        )
-        .select_from(Balance)
-        .outerjoin(of_batches, Balance.site_id == of_batches.c.site_id)
-        .outerjoin(waiting, Balance.site_id == waiting.c.site_id)
-    )
-    return (await session.execute(_at(select.where(Balance.item_id == item_id), Balance.site_id, sites))).one()
-
-
-def _sums_of_batches(item_id: UUID) -> "sa.Subquery":
-    """By site: its batches, their movements and what is held of them, and how many batches are not what those say."""
-    moved = (
-        sa.select(
-            Movement.batch_id,
-            Movement.site_id,
-            sa.func.sum(Movement.quantity).label("quantity"),
-            sa.func.count().label("rows"),
-        )
-        .where(Movement.item_id == item_id)
-        .group_by(Movement.batch_id, Movement.site_id)
-        .subquery()
-    )
-    held = (
-        sa.select(PickRow.batch_id, sa.func.sum(PickRow.quantity).label("quantity"))
-        .join(LineRow, _OF_LINE)
-        .where(PickRow.item_id == item_id, LineRow.state == _HELD)
-        .group_by(PickRow.batch_id)
-        .subquery()
-    )
-    differs = sa.or_(
-        Batch.on_hand != sa.func.coalesce(moved.c.quantity, 0), Batch.reserved != sa.func.coalesce(held.c.quantity, 0)
-    )
-    return (
-        sa.select(
-            Batch.site_id,
-            sa.func.sum(Batch.on_hand).label("on_hand"),
-            sa.func.sum(Batch.reserved).label("reserved"),
-            sa.func.sum(moved.c.quantity).label("moved"),
-            sa.func.sum(moved.c.rows).label("movements"),
-            sa.func.sum(held.c.quantity).label("held"),
-            sa.func.count().filter(differs).label("wrong"),
-        )
-        .outerjoin(moved, sa.and_(moved.c.batch_id == Batch.id, moved.c.site_id == Batch.site_id))
-        .outerjoin(held, held.c.batch_id == Batch.id)
-        .where(Batch.item_id == item_id)
-        .group_by(Batch.site_id)
-        .subquery()
-    )
-
-
-def _waiting(item_id: UUID) -> "sa.Subquery":
-    """By site: what is held without a batch."""
-    return (
-        sa.select(ReservationRow.site_id, sa.func.sum(PickRow.quantity).label("quantity"))
-        .join(LineRow, _OF_LINE)
-        .join(ReservationRow, ReservationRow.id == PickRow.order_id)
-        .where(PickRow.item_id == item_id, PickRow.batch_id.is_(None), LineRow.state == _HELD)
-        .group_by(ReservationRow.site_id)
-        .subquery()
-    )
-
-
-def _total(column: Any) -> Any:
-    return sa.func.coalesce(sa.func.sum(column), 0)
-
-
 async def end_alerts(session: AsyncSession, item_id: UUID, *, threshold: int) -> None:
     """Where a lower threshold leaves enough of an item, the next fall below it is news again."""
-    enough = Balance.on_hand - Balance.reserved >= threshold
+    enough = Balance.on_hand - Balance.reserved - Balance.held_back >= threshold
     update = sa.update(Balance).where(Balance.item_id == item_id, Balance.is_low, enough).values(is_low=False)
     await session.execute(update)
 
@@ -289,3 +151,11 @@ async def sellable_at(
     """How much of items may be promised at a site."""
     asked = {"rows": list(set(item_ids)), "at_site": site_id, "now": at}
     return {row.item_id: row.quantity for row in await session.execute(_SELLABLE, asked)}
+
+
+async def expiring(
+    session: AsyncSession, *, at: datetime, days: Iterable[int], most: int
+) -> "Sequence[sa.Row[UUID, UUID]]":
+    """Tenant and batch, of any tenant, where a threshold was crossed that nobody has been told of."""
+    statement = sa.text("SELECT tenant_id, id FROM expiring_batches(:at, :days, :most)")
+    return (await session.execute(statement, {"at": at, "days": list(days), "most": most})).all()

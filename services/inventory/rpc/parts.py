@@ -17,7 +17,7 @@ from services.inventory.settings import InventorySettings
 def servicers(service: Service, settings: InventorySettings, vault: Vault) -> Iterator[Servicer]:
     """One for each contract."""
     database, pager, sites = service.database, service.pager(), service.sites()
-    yield InventoryRpc(database, pager)
+    yield InventoryRpc(database, pager, sites)
     yield MenuRpc(database, pager, sites)
     yield ReservationsRpc(settings.reservation_life_s)
     yield RestockRpc(sites, pager)

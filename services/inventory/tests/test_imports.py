@@ -33,7 +33,7 @@ REJECT_ALL, KEEP_GOOD = pb.ERROR_POLICY_REJECT_ALL, pb.ERROR_POLICY_KEEP_GOOD
 
 def build(service: Service) -> None:
     """Inventory whose files are taken in when a test says so."""
-    service.serve(InventoryRpc(service.database, service.pager()))
+    service.serve(InventoryRpc(service.database, service.pager(), service.sites()))
     service.serve(ImportsRpc(service.pager()))
 
 

@@ -81,4 +81,4 @@ class TestTables:
         forced = await connection.fetchval(query, tables)
 
         await connection.close()
-        assert forced == 7
+        assert forced == len(tables)

@@ -259,7 +259,7 @@ class UpdateBatchRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., batch: _Optional[_Union[Batch, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class Movement(_message.Message):
-    __slots__ = ("id", "item_id", "type", "quantity", "site_id", "batch_id", "reason", "balance_after", "order_id", "recorded_at", "station_id", "to_station_id", "to_site_id", "change_from_quantity", "delta", "reversal_of", "reversed", "transfer_id")
+    __slots__ = ("id", "item_id", "type", "quantity", "site_id", "batch_id", "reason", "balance_after", "order_id", "recorded_at", "station_id", "to_station_id", "to_site_id", "change_from_quantity", "delta", "reversal_of", "reversed", "entry_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -277,7 +277,7 @@ class Movement(_message.Message):
     DELTA_FIELD_NUMBER: _ClassVar[int]
     REVERSAL_OF_FIELD_NUMBER: _ClassVar[int]
     REVERSED_FIELD_NUMBER: _ClassVar[int]
-    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     item_id: str
     type: MovementType
@@ -295,8 +295,8 @@ class Movement(_message.Message):
     delta: int
     reversal_of: str
     reversed: bool
-    transfer_id: str
-    def __init__(self, id: _Optional[str] = ..., item_id: _Optional[str] = ..., type: _Optional[_Union[MovementType, str]] = ..., quantity: _Optional[int] = ..., site_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., reason: _Optional[str] = ..., balance_after: _Optional[int] = ..., order_id: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., station_id: _Optional[str] = ..., to_station_id: _Optional[str] = ..., to_site_id: _Optional[str] = ..., change_from_quantity: _Optional[int] = ..., delta: _Optional[int] = ..., reversal_of: _Optional[str] = ..., reversed: _Optional[bool] = ..., transfer_id: _Optional[str] = ...) -> None: ...
+    entry_id: str
+    def __init__(self, id: _Optional[str] = ..., item_id: _Optional[str] = ..., type: _Optional[_Union[MovementType, str]] = ..., quantity: _Optional[int] = ..., site_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., reason: _Optional[str] = ..., balance_after: _Optional[int] = ..., order_id: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., station_id: _Optional[str] = ..., to_station_id: _Optional[str] = ..., to_site_id: _Optional[str] = ..., change_from_quantity: _Optional[int] = ..., delta: _Optional[int] = ..., reversal_of: _Optional[str] = ..., reversed: _Optional[bool] = ..., entry_id: _Optional[str] = ...) -> None: ...
 
 class ListMovementsRequest(_message.Message):
     __slots__ = ("item_id", "page_size", "cursor", "site_id")

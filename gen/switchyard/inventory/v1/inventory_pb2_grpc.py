@@ -231,8 +231,8 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReverseMovement(self, request, context):
-        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
-        has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`), with all that was recorded as one with it: the
+        other batches it took of, both ends of a transfer. What has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
         (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

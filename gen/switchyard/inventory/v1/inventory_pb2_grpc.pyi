@@ -76,8 +76,8 @@ class InventoryServiceStub:
     GetMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetMovementRequest, _inventory_pb2.Movement]
     """Read one movement."""
     ReverseMovement: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReverseMovementRequest, _inventory_pb2.Movement]
-    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
-    has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`), with all that was recorded as one with it: the
+    other batches it took of, both ends of a transfer. What has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
     (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
     """
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]
@@ -132,8 +132,8 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     GetMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
     """Read one movement."""
     ReverseMovement: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReverseMovementRequest, _inventory_pb2.Movement]  # type: ignore[assignment]
-    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
-    has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+    """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`), with all that was recorded as one with it: the
+    other batches it took of, both ends of a transfer. What has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
     (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
     """
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_inventory_pb2.VerifyLedgerRequest, _inventory_pb2.LedgerVerification]  # type: ignore[assignment]
@@ -275,8 +275,8 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.ReverseMovementRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.Movement, _abc.Awaitable[_inventory_pb2.Movement]]:
-        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`). Of a transfer both ends are reversed. What
-        has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
+        """Reverse a movement by a counter-movement, once (409 `ALREADY_REVERSED`), with all that was recorded as one with it: the
+        other batches it took of, both ends of a transfer. What has been sold or promised since cannot be taken back (409 `INSUFFICIENT_STOCK`), and a reversal is not reversed
         (409 `IS_A_REVERSAL`): what was right after all is recorded anew.
         """
 
