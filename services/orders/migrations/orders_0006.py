@@ -12,8 +12,8 @@ _CONSTRAINTS = {
     # Inventory has booked out what was completed here; what was completed elsewhere it has never had.
     "orders_completed_is_posted": "status <> 'completed' OR posted OR imported",
     "orders_imported": (
-        "NOT imported OR (channel = 'import' AND status IN ('completed', 'cancelled') AND number IS NULL AND NOT posted "
-        "AND amount IS NOT NULL)"
+        "NOT imported OR (channel = 'import' AND status IN ('completed', 'cancelled') AND number IS NULL "
+        "AND NOT posted AND amount IS NOT NULL)"
     ),
     "orders_import_is_imported": "channel <> 'import' OR imported",
 }
