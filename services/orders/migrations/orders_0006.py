@@ -27,7 +27,10 @@ END $$
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE orders ADD COLUMN imported boolean NOT NULL DEFAULT false")
+    op.execute(
+        "ALTER TABLE orders ADD COLUMN imported boolean NOT NULL DEFAULT false, "
+        "ADD COLUMN IF NOT EXISTS customer_id text NOT NULL DEFAULT ''"
+    )
     for name, rule in _CONSTRAINTS.items():
         op.execute(f"ALTER TABLE orders DROP CONSTRAINT IF EXISTS {name}")
         op.execute(f"ALTER TABLE orders ADD CONSTRAINT {name} CHECK ({rule})")
