@@ -53,9 +53,14 @@ def order(row: Row) -> orders_pb2.Order:
         cancel_reason=row["cancel_reason"],
         rejection=row["rejection"],
         placed_by=row["placed_by"],
+        station_id=str(row["station_id"] or ""),
+        assigned_to=str(row["assigned_to"] or ""),
+        customer_id=row["customer_id"],
         bulk_id=str(row["bulk_id"] or ""),
         group_id=str(row["group_id"] or ""),
         group_code=row["group_code"],
+        payment=_payment(row),
+        business_day=str(row["day"] or ""),
         version=row["version"],
         pos_status=number("PosStatus", row["pos_status"]),
         pos_reference=row["pos_reference"],
@@ -67,6 +72,20 @@ def order(row: Row) -> orders_pb2.Order:
     return message
 
 
+def _payment(row: Row) -> orders_pb2.Payment:
+    message = orders_pb2.Payment(
+        method=number("PaymentMethod", row["payment_method"]),
+        provider=row["payment_provider"],
+        state=number("PaymentState", row["payment_state"]),
+        reference=row["payment_reference"],
+    )
+    if row["authorized"] is not None:
+        message.authorized.CopyFrom(common_pb2.Money(amount=row["authorized"], currency=row["currency"]))
+    if row["captured"] is not None:
+        message.captured.CopyFrom(common_pb2.Money(amount=row["captured"], currency=row["currency"]))
+    return message
+
+
 def _line(line: Mapping[str, Any]) -> orders_pb2.OrderLine:
     message = orders_pb2.OrderLine(
         id=line["id"],
@@ -75,9 +94,21 @@ def _line(line: Mapping[str, Any]) -> orders_pb2.OrderLine:
         notes=line["notes"],
         name=line["name"],
         status=number("LineStatus", line["status"]),
+        modifiers=[_modifier(chosen) for chosen in line["modifiers"]],
+        remake_of=line["remake_of"] or "",
+        reason=line["reason"],
     )
     if line["amount"] is not None:
         message.unit_price.CopyFrom(common_pb2.Money(amount=line["amount"], currency=line["currency"]))
+    return message
+
+
+def _modifier(chosen: Mapping[str, Any]) -> orders_pb2.OrderModifier:
+    message = orders_pb2.OrderModifier(
+        option_id=chosen["option_id"], quantity=chosen["quantity"], name=chosen.get("name", "")
+    )
+    if "amount" in chosen:
+        message.price.CopyFrom(common_pb2.Money(amount=chosen["amount"], currency=chosen["currency"]))
     return message
 
 

@@ -17,6 +17,7 @@ class Base(DeclarativeBase):
         int: sa.BigInteger,
         datetime: sa.DateTime(timezone=True),
         dict[str, Any]: JSONB(none_as_null=True),
+        list[dict[str, Any]]: JSONB(none_as_null=True),
     }
 
 
@@ -41,6 +42,11 @@ class Order(Base):
     rejection: Mapped[str]
     refusal: Mapped[dict[str, Any] | None]
     placed_by: Mapped[str]
+    # Where and by whom it is made.
+    station_id: Mapped[UUID | None]
+    assigned_to: Mapped[UUID | None]
+    # Who orders, as the client names its customers.
+    customer_id: Mapped[str]
     bulk_id: Mapped[UUID | None]
     group_id: Mapped[UUID | None]
     group_code: Mapped[str]
@@ -48,6 +54,12 @@ class Order(Base):
     fingerprint: Mapped[bytes]
     amount: Mapped[int | None]
     currency: Mapped[str]
+    # Who takes the money, and how much was.
+    payment_provider: Mapped[str]
+    payment_state: Mapped[str]
+    authorized: Mapped[int | None]
+    captured: Mapped[int | None]
+    payment_reference: Mapped[str]
     # Inventory has booked its stock out.
     posted: Mapped[bool]
     # How far the site's point of sale knows of it, and what it calls it.
@@ -77,6 +89,11 @@ class Line(Base):
     unit_amount: Mapped[int | None]
     currency: Mapped[str]
     status: Mapped[str]
+    # What goes with each piece: option, quantity, and its name and price once they are known.
+    modifiers: Mapped[list[dict[str, Any]]]
+    # The line that this one makes anew; why, or why it was voided.
+    remake_of: Mapped[UUID | None]
+    reason: Mapped[str]
 
 
 class Saga(Base):

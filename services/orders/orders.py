@@ -37,7 +37,7 @@ MOVES: Mapping[str, Mapping[str, str]] = {
 FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
 # The state of an order's lines beside its own.
 _LINES = {"preparing": "preparing", "ready": "ready", "completed": "served", "cancelled": "voided"}
-_CHANNELS = {"user": "mobile", "kiosk": "kiosk", "pos": "pos"}
+_CHANNELS = {"user": "mobile", "kiosk": "kiosk", "pos": "pos", "client": "api"}
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,12 @@ class Wish:
     payment_method: str = ""
     customer_name: str = ""
     notes: str = ""
+    station_id: UUID | None = None
+    customer_id: str = ""
+    # What the payment's provider gave the client for its card.
+    payment_token: str = ""
+    # From where; by who wishes it unless given.
+    channel: str = ""
     # The bulk or the group order that it belongs to.
     bulk_id: UUID | None = None
     group_id: UUID | None = None
@@ -97,7 +103,7 @@ def _derived_id(current: call.Call) -> UUID:
 async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     current = call.current()
     tenant_id, now = current.principal.tenant, clock.now()
-    channel = _channel(current.principal)
+    channel = wish.channel or _channel(current.principal)
     order = {
         "tenant_id": tenant_id,
         "id": order_id,
@@ -107,6 +113,8 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
         "payment_method": wish.payment_method or "cash",
         "customer_name": wish.customer_name,
         "notes": wish.notes,
+        "station_id": wish.station_id,
+        "customer_id": wish.customer_id,
         "bulk_id": wish.bulk_id,
         "group_id": wish.group_id,
         "group_code": wish.group_code,
@@ -139,6 +147,7 @@ def _line(tenant_id: UUID, order_id: UUID, position: int, line: orders_pb2.Order
         "quantity": line.quantity,
         "notes": line.notes,
         "status": "pending",
+        "modifiers": [{"option_id": chosen.option_id, "quantity": chosen.quantity or 1} for chosen in line.modifiers],
     }
 
 

@@ -31,6 +31,9 @@ _LINES = (
                         *(sa.literal_column("'status'"), Line.status),
                         *(sa.literal_column("'amount'"), Line.unit_amount),
                         *(sa.literal_column("'currency'"), Line.currency),
+                        *(sa.literal_column("'modifiers'"), Line.modifiers),
+                        *(sa.literal_column("'remake_of'"), Line.remake_of),
+                        *(sa.literal_column("'reason'"), Line.reason),
                     ),
                     Line.position,
                 )

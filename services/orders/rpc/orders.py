@@ -89,6 +89,9 @@ def _wish(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequ
         payment_method=messages.word("PaymentMethod", request.payment_method),
         customer_name=request.customer_name,
         notes=request.notes,
+        station_id=UUID(request.station_id) if request.HasField("station_id") else None,
+        customer_id=request.customer_id,
+        payment_token=request.payment_token,
     )
 
 

@@ -42,11 +42,23 @@ class Channel(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CHANNEL_MANAGER_OVERRIDE: _ClassVar[Channel]
     CHANNEL_SYSTEM: _ClassVar[Channel]
     CHANNEL_IMPORT: _ClassVar[Channel]
+    CHANNEL_API: _ClassVar[Channel]
 
 class PaymentMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     PAYMENT_METHOD_UNSPECIFIED: _ClassVar[PaymentMethod]
     PAYMENT_METHOD_CASH: _ClassVar[PaymentMethod]
+    PAYMENT_METHOD_CARD: _ClassVar[PaymentMethod]
+
+class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PAYMENT_STATE_UNSPECIFIED: _ClassVar[PaymentState]
+    PAYMENT_STATE_PENDING: _ClassVar[PaymentState]
+    PAYMENT_STATE_AUTHORIZED: _ClassVar[PaymentState]
+    PAYMENT_STATE_CAPTURED: _ClassVar[PaymentState]
+    PAYMENT_STATE_VOIDED: _ClassVar[PaymentState]
+    PAYMENT_STATE_FAILED: _ClassVar[PaymentState]
+    PAYMENT_STATE_UNKNOWN: _ClassVar[PaymentState]
 
 class LineStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -85,8 +97,17 @@ CHANNEL_POS: Channel
 CHANNEL_MANAGER_OVERRIDE: Channel
 CHANNEL_SYSTEM: Channel
 CHANNEL_IMPORT: Channel
+CHANNEL_API: Channel
 PAYMENT_METHOD_UNSPECIFIED: PaymentMethod
 PAYMENT_METHOD_CASH: PaymentMethod
+PAYMENT_METHOD_CARD: PaymentMethod
+PAYMENT_STATE_UNSPECIFIED: PaymentState
+PAYMENT_STATE_PENDING: PaymentState
+PAYMENT_STATE_AUTHORIZED: PaymentState
+PAYMENT_STATE_CAPTURED: PaymentState
+PAYMENT_STATE_VOIDED: PaymentState
+PAYMENT_STATE_FAILED: PaymentState
+PAYMENT_STATE_UNKNOWN: PaymentState
 LINE_STATUS_UNSPECIFIED: LineStatus
 LINE_STATUS_PENDING: LineStatus
 LINE_STATUS_PREPARING: LineStatus
@@ -101,8 +122,36 @@ POS_STATUS_CONFIRMED: PosStatus
 POS_STATUS_FAILED: PosStatus
 POS_STATUS_REJECTED: PosStatus
 
+class OrderModifier(_message.Message):
+    __slots__ = ("option_id", "quantity", "name", "price")
+    OPTION_ID_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PRICE_FIELD_NUMBER: _ClassVar[int]
+    option_id: str
+    quantity: int
+    name: str
+    price: _common_pb2.Money
+    def __init__(self, option_id: _Optional[str] = ..., quantity: _Optional[int] = ..., name: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ...) -> None: ...
+
+class Payment(_message.Message):
+    __slots__ = ("method", "provider", "state", "authorized", "captured", "reference")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    method: PaymentMethod
+    provider: str
+    state: PaymentState
+    authorized: _common_pb2.Money
+    captured: _common_pb2.Money
+    reference: str
+    def __init__(self, method: _Optional[_Union[PaymentMethod, str]] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[PaymentState, str]] = ..., authorized: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., captured: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., reference: _Optional[str] = ...) -> None: ...
+
 class OrderLine(_message.Message):
-    __slots__ = ("id", "menu_item_id", "quantity", "notes", "name", "unit_price", "status")
+    __slots__ = ("id", "menu_item_id", "quantity", "notes", "name", "unit_price", "status", "modifiers", "remake_of", "reason")
     ID_FIELD_NUMBER: _ClassVar[int]
     MENU_ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +159,9 @@ class OrderLine(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     UNIT_PRICE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    MODIFIERS_FIELD_NUMBER: _ClassVar[int]
+    REMAKE_OF_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     menu_item_id: str
     quantity: int
@@ -117,10 +169,13 @@ class OrderLine(_message.Message):
     name: str
     unit_price: _common_pb2.Money
     status: LineStatus
-    def __init__(self, id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ..., notes: _Optional[str] = ..., name: _Optional[str] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., status: _Optional[_Union[LineStatus, str]] = ...) -> None: ...
+    modifiers: _containers.RepeatedCompositeFieldContainer[OrderModifier]
+    remake_of: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ..., notes: _Optional[str] = ..., name: _Optional[str] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., status: _Optional[_Union[LineStatus, str]] = ..., modifiers: _Optional[_Iterable[_Union[OrderModifier, _Mapping]]] = ..., remake_of: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Order(_message.Message):
-    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "bulk_id", "group_id", "group_code", "pos_status", "pos_reference")
+    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "station_id", "assigned_to", "customer_id", "bulk_id", "group_id", "group_code", "payment", "business_day", "pos_status", "pos_reference")
     ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -138,9 +193,14 @@ class Order(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     PLACED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_TO_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     BULK_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
     GROUP_CODE_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_DAY_FIELD_NUMBER: _ClassVar[int]
     POS_STATUS_FIELD_NUMBER: _ClassVar[int]
     POS_REFERENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
@@ -160,44 +220,61 @@ class Order(_message.Message):
     version: int
     placed_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
+    station_id: str
+    assigned_to: str
+    customer_id: str
     bulk_id: str
     group_id: str
     group_code: str
+    payment: Payment
+    business_day: str
     pos_status: PosStatus
     pos_reference: str
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., bulk_id: _Optional[str] = ..., group_id: _Optional[str] = ..., group_code: _Optional[str] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., station_id: _Optional[str] = ..., assigned_to: _Optional[str] = ..., customer_id: _Optional[str] = ..., bulk_id: _Optional[str] = ..., group_id: _Optional[str] = ..., group_code: _Optional[str] = ..., payment: _Optional[_Union[Payment, _Mapping]] = ..., business_day: _Optional[str] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
 
 class PlaceOrderRequest(_message.Message):
-    __slots__ = ("id", "site_id", "lines", "payment_method", "customer_name", "notes")
+    __slots__ = ("id", "site_id", "lines", "payment_method", "customer_name", "notes", "station_id", "customer_id", "payment_token")
     ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_METHOD_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_NAME_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     site_id: str
     lines: _containers.RepeatedCompositeFieldContainer[OrderLine]
     payment_method: PaymentMethod
     customer_name: str
     notes: str
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ...) -> None: ...
+    station_id: str
+    customer_id: str
+    payment_token: str
+    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., station_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., payment_token: _Optional[str] = ...) -> None: ...
 
 class PlaceKioskOrderRequest(_message.Message):
-    __slots__ = ("catalog_id", "id", "lines", "payment_method", "customer_name", "notes")
+    __slots__ = ("catalog_id", "id", "lines", "payment_method", "customer_name", "notes", "station_id", "customer_id", "payment_token")
     CATALOG_ID_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_METHOD_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_NAME_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     catalog_id: str
     id: str
     lines: _containers.RepeatedCompositeFieldContainer[OrderLine]
     payment_method: PaymentMethod
     customer_name: str
     notes: str
-    def __init__(self, catalog_id: _Optional[str] = ..., id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ...) -> None: ...
+    station_id: str
+    customer_id: str
+    payment_token: str
+    def __init__(self, catalog_id: _Optional[str] = ..., id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., station_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., payment_token: _Optional[str] = ...) -> None: ...
 
 class ListOrdersRequest(_message.Message):
     __slots__ = ("page_size", "cursor", "order_by", "status", "site_id", "channel", "date_from", "date_to", "saga_state")
