@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.inventory.v1 import inventory_pb2, webhooks_pb2
+from switchyard.inventory.v1 import webhooks_pb2
 from uuid_utils.compat import uuid7
 
-from chassis import audit, clock, codec
-from services.inventory import ledger, store, webhook_store
+from chassis import audit, clock, codec, errors
+from services.inventory import counts, ledger, store, webhook_store
 from services.inventory.models import Balance, Item
 from services.inventory.webhook_models import WebhookEndpoint
 from services.inventory.webhook_reading import Count, Event
@@ -65,7 +65,8 @@ async def _apply(session: AsyncSession, endpoint: WebhookEndpoint, event: Event)
     """What becomes of each count, in the order in which they were sent. Older ones are applied first."""
     skus = [endpoint.skus.get(count.name, count.name) for count in event.counts]
     items = await webhook_store.items_by_sku(session, skus)
-    found = [items.get(sku.lower()) for sku in skus]
+    kept = await store.keep_items(session, [item.id for item in items.values()])
+    found = [item if item and item.id in kept else None for item in (items.get(sku.lower()) for sku in skus)]
     balances = await store.lock_balances(
         session,
         tenant=endpoint.tenant_id,
@@ -106,22 +107,14 @@ async def _count(
         return _told(count, balance, STALE, "a newer count has been applied")
     if count.quantity == balance.on_hand:
         return _told(count, balance, UNCHANGED)
-    promised = balance.reserved - balance.backordered
-    if count.quantity < promised:
+    found = counts.Count(count.quantity, None, reason=f"webhook of {endpoint.provider}")
+    try:
+        rows = await counts.apply(session, item, balance, found)
+    except errors.Conflict:
+        promised = balance.reserved - balance.backordered
         return _told(count, balance, REFUSED, f"{promised} are promised to orders")
-    await _set(session, endpoint, item, balance, count.quantity)
+    await ledger.tell_all(session, item, balance, rows)
     return _told(count, balance, APPLIED)
-
-
-async def _set(session: AsyncSession, endpoint: WebhookEndpoint, item: Item, balance: Balance, quantity: int) -> None:
-    told = inventory_pb2.Movement(
-        type=inventory_pb2.MOVEMENT_TYPE_COUNT,
-        quantity=quantity,
-        change_from_quantity=balance.on_hand,
-        site_id=str(endpoint.site_id),
-        reason=f"webhook of {endpoint.provider}",
-    )
-    await ledger.record(session, str(item.id), told)
 
 
 def _told(count: Count, balance: Balance, status: webhooks_pb2.CountStatus, reason: str = "") -> Result:

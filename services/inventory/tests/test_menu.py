@@ -14,6 +14,8 @@ from switchyard.common.v1 import common_pb2
 from switchyard.inventory.v1 import inventory_pb2 as pb
 from switchyard.inventory.v1 import menu_pb2 as menu
 from switchyard.inventory.v1 import reservations_pb2 as held
+from switchyard.inventory.v1.menu_pb2 import ModifierGroup as Group
+from switchyard.inventory.v1.menu_pb2 import ModifierOption as Option
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, streams
@@ -23,8 +25,6 @@ from services.inventory.__main__ import build
 from services.inventory.intake import Intake, Place
 from services.inventory.settings import InventorySettings
 from services.inventory.tests.support import Stub
-
-Group, Option = menu.ModifierGroup, menu.ModifierOption
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Cafe:
         """Something on the menu."""
         lines = [menu.RecipeLine(item_id=self.items[sku], quantity=quantity) for sku, quantity in recipe.items()]
         told = menu.MenuItem(name=name, price=_usd(400), recipe=lines, modifier_groups=groups)
-        return await self.staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=told))
+        created: menu.MenuItem = await self.staff.CreateMenuItem(menu.CreateMenuItemRequest(menu_item=told))
+        return created
 
     def groups(self) -> list[Group]:
         """Which milk (one must be taken), and how many more shots (up to three)."""
@@ -84,13 +85,15 @@ class Cafe:
         """Replace the modifiers."""
         request = menu.UpdateMenuItemRequest(id=self.sold.id, menu_item=menu.MenuItem(modifier_groups=groups))
         request.update_mask.paths.append("modifier_groups")
-        return await self.staff.UpdateMenuItem(request)
+        changed: menu.MenuItem = await self.staff.UpdateMenuItem(request)
+        return changed
 
-    async def switch(self, **told: Any) -> menu.MenuItemSite:
+    async def switch(self, **values: Any) -> menu.MenuItemSite:
         """Say how the site sells it."""
-        site = menu.MenuItemSite(**told)
+        site = menu.MenuItemSite(**values)
         request = menu.PutMenuItemSiteRequest(menu_item_id=self.sold.id, site_id=self.site_id, site=site)
-        return await self.staff.PutMenuItemSite(request)
+        told: menu.MenuItemSite = await self.staff.PutMenuItemSite(request)
+        return told
 
     async def resolve(self, *chosen: str | tuple[str, int], quantity: int = 1) -> recipes.Resolved:
         """What a line with some options comes to."""
@@ -107,7 +110,10 @@ class Cafe:
     async def products(self, **asked: Any) -> Sequence[menu.Product]:
         """What the site's kiosk sees."""
         kiosk = Stub(self.processes[0].channel(self.tenant.kiosk(self.site_id)))
-        return (await kiosk.ListProducts(menu.ListProductsRequest(catalog_id=self.site_id, **asked))).products
+        page: menu.ListProductsResponse = await kiosk.ListProducts(
+            menu.ListProductsRequest(catalog_id=self.site_id, **asked)
+        )
+        return page.products
 
     def needs(self, **quantities: int) -> Counter[UUID]:
         """Quantities by item."""
@@ -366,6 +372,19 @@ class TestSoldOut:
         first, second = await _told(nats_client, tenant, 2)
         assert (first["sold_out"], second["sold_out"]) == (True, False)
         assert first == {"menu_item_id": cafe.sold.id, "site_id": cafe.site_id, "sold_out": True, "reason": "stock"}
+
+    async def test_what_is_held_back_is_sold_out(self, serve: Serve, tenant: Tenant, nats_client: Nats) -> None:
+        cafe = await Cafe.open(serve, tenant)
+        await cafe.receive(1000)
+        await _told(nats_client, tenant, 2)
+        batches = await cafe.staff.ListBatches(pb.ListBatchesRequest(item_id=cafe.items["MILK"]))
+        change = pb.Batch(status=pb.BATCH_STATUS_QUARANTINED, reason="smells")
+        request = pb.UpdateBatchRequest(id=batches.batches[0].id, batch=change)
+        request.update_mask.paths.extend(["status", "reason"])
+
+        await cafe.staff.UpdateBatch(request)
+
+        assert (await _told(nats_client, tenant, 3))[2]["sold_out"]
 
     async def test_a_crossing_is_told_once(self, serve: Serve, tenant: Tenant, nats_client: Nats) -> None:
         cafe = await Cafe.open(serve, tenant, processes=2)
