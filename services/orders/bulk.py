@@ -186,6 +186,11 @@ async def rest(session: AsyncSession, bulk_id: UUID, *, in_vain: bool) -> None:
     await bulk_store.put_off(session, bulk_id, until=now + delay, tries=tries)
 
 
+async def look_soon(session: AsyncSession, bulk_id: UUID) -> None:
+    """One of its orders has ended: let somebody see how far it is."""
+    await bulk_store.hasten(session, bulk_id, until=clock.now())
+
+
 async def _settle(session: AsyncSession, bulk: BulkOrder, *, changed: bool = False) -> None:
     """Bring percentages and state to what the entries and their orders are, and tell it if it is news."""
     counts = await bulk_store.counts(session, bulk.id)

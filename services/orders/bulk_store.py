@@ -90,6 +90,13 @@ _PUT_OFF = (
     sa.update(_bulks).where(_bulks.c.id == _id).values(due_at=sa.bindparam("until"), tries=sa.bindparam("new_tries"))
 )
 
+# Not while it is being placed: what is ahead then may be somebody's claim, and they look anyway.
+_HASTEN = (
+    sa.update(_bulks)
+    .where(_bulks.c.id == _id, _bulks.c.status == "placed", _bulks.c.due_at > sa.bindparam("until"))
+    .values(due_at=sa.bindparam("until"))
+)
+
 
 async def insert(session: AsyncSession, bulk: Mapping[str, object], entries: Sequence[Mapping[str, object]]) -> bool:
     """Insert a bulk order with its entries; false when there is one with this id already."""
@@ -168,6 +175,11 @@ async def cancellable(session: AsyncSession, bulk_id: UUID) -> list[UUID]:
 async def claim(session: AsyncSession, bulk_id: UUID, *, at: datetime, until: datetime) -> Any:
     """Take a due bulk order for oneself until a time; nothing when another was faster."""
     return (await session.execute(_CLAIM, {"of_bulk": bulk_id, "at": at, "until": until})).first()
+
+
+async def hasten(session: AsyncSession, bulk_id: UUID, *, until: datetime) -> None:
+    """Let somebody look after a bulk order whose orders are placed."""
+    await session.execute(_HASTEN, {"of_bulk": bulk_id, "until": until})
 
 
 async def put_off(session: AsyncSession, bulk_id: UUID, *, until: datetime, tries: int = 0) -> None:

@@ -8,10 +8,11 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from switchyard.orders.v1 import bulk_pb2, orders_pb2
+from switchyard.orders.v1 import bulk_pb2, events_pb2, orders_pb2
 
 from chassis import errors
 from chassis.testing import Databases, Serve, Tenant
+from services.orders import events
 from services.orders.rpc.bulk_placing import BulkPlacing
 from services.orders.tests.crowd import MANAGER, Crowd, gather_crowd, some_id
 
@@ -206,6 +207,21 @@ class TestProgress:
         assert (halfway.status, halfway.ended_percent, halfway.completed, halfway.queued) == (PLACED, 50, 1, 1)
         assert (found.status, found.ended_percent, found.cancelled) == (COMPLETED, 100, 1)
         assert not found.HasField("oldest_outstanding")
+
+    async def test_is_looked_at_as_soon_as_an_order_has_ended(self, crowd: Crowd) -> None:
+        created = await crowd.create(2)
+        await crowd.placing.resume()
+        first, _ = await crowd.orders_of("bulk_id", created.id)
+        order = await crowd.shop.patch(str(first["id"]), crowd.shop.manager, status=orders_pb2.ORDER_STATUS_COMPLETED)
+        database = crowd.shop.running.service.database
+        async with database.transaction(crowd.shop.tenant.service("orders")) as session:
+            await events.on_order_status_changed(events_pb2.OrderStatusChanged(order=order), session)
+
+        await crowd.placing.resume()
+
+        told = await crowd.told(f"bulk_orders/{created.id}")
+        assert (await crowd.progress(created.id)).ended_percent == 50
+        assert len(told) == 3
 
     async def test_names_what_has_waited_longest(self, crowd: Crowd) -> None:
         created = await crowd.create(2)
