@@ -15,7 +15,7 @@ from switchyard.orders.v1 import bulk_pb2, events_pb2, orders_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, idempotency
-from services.orders import bulk_messages, bulk_store, messages
+from services.orders import bulk_messages, bulk_store
 from services.orders.bulk_models import BulkOrder
 from services.orders.orders import Wish
 
@@ -57,7 +57,6 @@ def _row(bulk_id: UUID, request: bulk_pb2.CreateBulkOrderRequest) -> dict[str, A
         "event": request.event,
         "owner_id": UUID(owner) if owner else None,
         "wanted_at": request.due_at.ToDatetime(UTC) if request.HasField("due_at") else None,
-        "payment_method": messages.word("PaymentMethod", request.payment_method),
         "status": "placing",
         "order_count": len(request.orders),
         "due_at": now,
@@ -129,7 +128,6 @@ def wish(bulk: Any, entry: Any) -> Wish:
         lines=[json_format.ParseDict(line, orders_pb2.OrderLine()) for line in entry.lines],
         id=entry.order_id,
         bulk_id=bulk.id,
-        payment_method=bulk.payment_method,
         customer_name=entry.customer_name,
         notes=entry.notes,
     )

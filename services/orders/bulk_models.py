@@ -24,7 +24,6 @@ class BulkOrder(Base):
     owner_id: Mapped[UUID | None]
     created_by: Mapped[str]
     wanted_at: Mapped[datetime | None]
-    payment_method: Mapped[str]
     status: Mapped[str]
     order_count: Mapped[int]
     placed_percent: Mapped[int]

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, idempotency
 from chassis.sites import Site
-from services.orders import group_messages, group_store, orders
+from services.orders import group_messages, group_store, messages, orders
 from services.orders.group_models import GroupOrder, GroupParticipant
 
 # Characters that nobody takes for one another, and no vowels, so that no code is a word: 481 million codes. At ten
@@ -183,14 +183,14 @@ def _require(group: GroupOrder, wanted: str, *allowed: str) -> None:
         raise errors.InvalidTransition.between(group.status, wanted, moves.get(group.status, []))
 
 
-async def submit(session: AsyncSession, group_id: UUID, payment_method: str) -> UUID:
+async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequest) -> UUID:
     """Accept the order of a group order, in the transaction that submits it; submitted already, its order is told."""
-    group = await manage(session, group_id)
+    group = await manage(session, UUID(request.id))
     if group.status == "submitted":
         assert group.order_id is not None  # a constraint
         return group.order_id
     _require(group, "submitted", "open", "locked")
-    participants = await group_store.participants(session, group_id)
+    participants = await group_store.participants(session, group.id)
     if not participants:
         message = "nobody has joined the group order"
         raise errors.Conflict(message, code="GROUP_ORDER_EMPTY")
@@ -198,7 +198,9 @@ async def submit(session: AsyncSession, group_id: UUID, payment_method: str) -> 
     group.order_id = uuid5(group.id, str(group.attempts))
     group.status, group.rejection, group.rejection_message = "submitted", "", ""
     await _changed(session, group)
-    await _accept(session, replace(_wish(group, participants), payment_method=payment_method))
+    method = messages.word("PaymentMethod", request.payment_method)
+    wish = replace(_wish(group, participants), payment_method=method, payment_token=request.payment_token)
+    await _accept(session, wish)
     return group.order_id
 
 

@@ -20,7 +20,6 @@ CREATE TABLE bulk_orders (
     owner_id uuid,
     created_by text NOT NULL,
     wanted_at timestamptz,
-    payment_method text NOT NULL,
     status text NOT NULL CHECK (status IN ('placing', 'placed', 'completed', 'cancelling', 'cancelled')),
     order_count bigint NOT NULL CHECK (order_count BETWEEN 1 AND 1000),
     placed_percent bigint NOT NULL DEFAULT 0 CHECK (placed_percent BETWEEN 0 AND 100),

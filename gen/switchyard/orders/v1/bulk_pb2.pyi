@@ -74,7 +74,7 @@ class BulkEntry(_message.Message):
     def __init__(self, customer_name: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[_orders_pb2.OrderLine, _Mapping]]] = ..., notes: _Optional[str] = ...) -> None: ...
 
 class CreateBulkOrderRequest(_message.Message):
-    __slots__ = ("id", "site_id", "name", "organisation", "event", "owner_id", "due_at", "orders", "payment_method")
+    __slots__ = ("id", "site_id", "name", "organisation", "event", "owner_id", "due_at", "orders")
     ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -83,7 +83,6 @@ class CreateBulkOrderRequest(_message.Message):
     OWNER_ID_FIELD_NUMBER: _ClassVar[int]
     DUE_AT_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
-    PAYMENT_METHOD_FIELD_NUMBER: _ClassVar[int]
     id: str
     site_id: str
     name: str
@@ -92,8 +91,7 @@ class CreateBulkOrderRequest(_message.Message):
     owner_id: str
     due_at: _timestamp_pb2.Timestamp
     orders: _containers.RepeatedCompositeFieldContainer[BulkEntry]
-    payment_method: _orders_pb2.PaymentMethod
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., name: _Optional[str] = ..., organisation: _Optional[str] = ..., event: _Optional[str] = ..., owner_id: _Optional[str] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., orders: _Optional[_Iterable[_Union[BulkEntry, _Mapping]]] = ..., payment_method: _Optional[_Union[_orders_pb2.PaymentMethod, str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., name: _Optional[str] = ..., organisation: _Optional[str] = ..., event: _Optional[str] = ..., owner_id: _Optional[str] = ..., due_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., orders: _Optional[_Iterable[_Union[BulkEntry, _Mapping]]] = ...) -> None: ...
 
 class ListBulkOrdersRequest(_message.Message):
     __slots__ = ("page_size", "cursor", "order_by", "status", "site_id", "owner_id")

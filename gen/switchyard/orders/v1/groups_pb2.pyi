@@ -254,12 +254,14 @@ class UnlockGroupOrderRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SubmitGroupOrderRequest(_message.Message):
-    __slots__ = ("id", "payment_method")
+    __slots__ = ("id", "payment_method", "payment_token")
     ID_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_METHOD_FIELD_NUMBER: _ClassVar[int]
+    PAYMENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     id: str
     payment_method: _orders_pb2.PaymentMethod
-    def __init__(self, id: _Optional[str] = ..., payment_method: _Optional[_Union[_orders_pb2.PaymentMethod, str]] = ...) -> None: ...
+    payment_token: str
+    def __init__(self, id: _Optional[str] = ..., payment_method: _Optional[_Union[_orders_pb2.PaymentMethod, str]] = ..., payment_token: _Optional[str] = ...) -> None: ...
 
 class CancelGroupOrderRequest(_message.Message):
     __slots__ = ("id",)
