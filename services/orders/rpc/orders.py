@@ -28,12 +28,12 @@ class OrdersRpc:
         self._pager = pager
 
     async def PlaceOrder(self, request: orders_pb2.PlaceOrderRequest) -> orders_pb2.Order:
-        return await self._counter.place(request, _wish(request, request.site_id))
+        return await self._counter.place(request, wished(request, request.site_id))
 
     async def PlaceKioskOrder(self, request: orders_pb2.PlaceKioskOrderRequest) -> orders_pb2.Order:
         if request.catalog_id.lower() not in call.current().principal.sites:
             raise errors.NotFound
-        return await self._counter.place(request, _wish(request, request.catalog_id))
+        return await self._counter.place(request, wished(request, request.catalog_id))
 
     @server.transactional
     async def ListOrders(
@@ -81,7 +81,8 @@ _EVENT_COLUMNS: list[Any] = [
 ]
 
 
-def _wish(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, site_id: str) -> orders.Wish:
+def wished(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, site_id: str) -> orders.Wish:
+    """An order as a request wishes it; whoever replays such requests reads them in the same way."""
     return orders.Wish(
         site_id=UUID(site_id),
         lines=list(request.lines),

@@ -151,7 +151,7 @@ class SyncRpc:
             if request.site_id.lower() not in principal.sites:
                 raise errors.NotFound
             told = _as_kiosk(request)
-        wish = replace(direct._wish(request, request.site_id), occurred_at=sync_reading.occurred_at(entry))
+        wish = replace(direct.wished(request, request.site_id), occurred_at=sync_reading.occurred_at(entry))
         await self._counter.place(told, wish, within=within)
 
     async def _cancel(self, entry: Entry, within: Within) -> None:
