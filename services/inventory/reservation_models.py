@@ -116,26 +116,36 @@ class Level:
     on_hand: int
     reserved: int
     backordered: int
+    # The database writes it, with the batches that are held back; here it is for those who are told.
+    held_back: int
     is_low: bool
     allow_backorder: bool
     version: int
+    # What was there when the lock was taken.
+    had: int = 0
+
+    def __post_init__(self) -> None:
+        self.had = self.on_hand
 
     @property
     def available(self) -> int:
-        """On hand less reserved: below nothing while something is waited for."""
-        return self.on_hand - self.reserved
+        """On hand less reserved, less what is held back: below nothing while something is waited for."""
+        return self.on_hand - self.reserved - self.held_back
 
 
 @dataclass(slots=True)
 class Lot:
-    """A batch under its locked balance; whether it may be sold now."""
+    """A batch under its locked balance; whether it may be sold now, and whether its balance knows that it may not."""
 
     id: UUID
     item_id: UUID
     on_hand: int
     reserved: int
+    # What of it lies at stations.
+    placed: int
     expires_at: datetime
     sellable: bool
+    held_back: bool
     version: int
 
     @property
@@ -147,3 +157,15 @@ class Lot:
     def reason(self) -> str:
         """Why it stands where it does in the order of picking."""
         return "first_in" if self.expires_at >= NEVER else "first_expiry"
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """What a line has taken of a batch at a station (none: from the store room), and what is left at the site."""
+
+    line_id: UUID
+    item_id: UUID
+    batch_id: UUID
+    station_id: UUID | None
+    quantity: int
+    balance_after: int

@@ -2,9 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 from uuid import UUID
 
-from services.inventory.reservation_models import Level, Line, Lot, Pick
+from services.inventory import placements
+from services.inventory.models import Batch
+from services.inventory.placements import Placed, Source
+from services.inventory.reservation_models import Level, Line, Lot, Pick, Sale
 
 # Why a pick has no batch.
 BACKORDER = "backorder"
@@ -31,7 +35,8 @@ class Shelf:
             for item_id, quantity in sorted(needs.items()):
                 missing = quantity - self._hold(line, item_id, min(quantity, self._for_newcomers(item_id)))
                 if missing and self.levels[item_id].allow_backorder:
-                    self._wait(line, item_id, missing)
+                    self._wait(item_id, missing)
+                    _add(line, Pick(item_id, None, missing, BACKORDER))
                 elif missing:
                     short[item_id] += missing
         return short
@@ -39,12 +44,10 @@ class Shelf:
     def give_back(self, line: Line, picks: Iterable[Pick]) -> None:
         """Take picks from a line; what they held is free again, and nobody waits for what they waited for."""
         for pick in list(picks):
-            level = self.levels[pick.item_id]
-            level.reserved -= pick.quantity
             if pick.batch_id is None:
-                level.backordered -= pick.quantity
+                self._wait(pick.item_id, -pick.quantity)
             else:
-                self._lot(pick.batch_id).reserved -= pick.quantity
+                self._promise(pick.batch_id, -pick.quantity)
             line.picks.remove(pick)
 
     def renew(self, lines: Sequence[Line]) -> tuple[list[Line], Counter[UUID]]:
@@ -62,14 +65,30 @@ class Shelf:
             short[item_id] += quantity - self._hold(line, item_id, quantity)
         return changed, +short
 
-    def sell(self, pick: Pick) -> int:
-        """Take from its batch what a pick holds. What is left at the site of the item."""
-        assert pick.batch_id is not None  # `renew` leaves none without
-        level, lot = self.levels[pick.item_id], self._lot(pick.batch_id)
-        for row in (level, lot):
-            row.reserved -= pick.quantity
-            row.on_hand -= pick.quantity
-        return level.on_hand
+    def placed(self, lines: Iterable[Line]) -> list[Lot]:
+        """The batches that lines are about to take, of which something lies at stations."""
+        picked = {pick.batch_id for line in lines for pick in line.picks}
+        return [lot for lot in self._by_id.values() if lot.id in picked and lot.placed]
+
+    def sell(self, line: Line, placed: Placed, source: Source) -> list[Sale]:
+        """Take what a line holds from its batches, of each where `source` says first."""
+        sales = []
+        for pick in line.picks:
+            assert pick.batch_id is not None  # `renew` leaves none without
+            level, lot, missing = self.levels[pick.item_id], self._lot(pick.batch_id), pick.quantity
+            for at, there in placements.parts(cast("Batch", lot), placed, source):
+                taken = min(missing, there)
+                if taken <= 0:
+                    continue
+                for row in (level, lot):
+                    row.reserved -= taken
+                    row.on_hand -= taken
+                if at is not None:
+                    at.on_hand -= taken
+                missing -= taken
+                station_id = None if at is None else at.station_id
+                sales.append(Sale(line.id, lot.item_id, lot.id, station_id, taken, level.on_hand))
+        return sales
 
     def wanting(self, short: Mapping[UUID, int], wanted: Mapping[UUID, int]) -> dict[str, tuple[int, int]]:
         """By SKU, how much was wanted and how much there was of what is missing."""
@@ -79,21 +98,27 @@ class Shelf:
         }
 
     def _hold(self, line: Line, item_id: UUID, quantity: int) -> int:
-        level, missing = self.levels[item_id], quantity
+        missing = quantity
         for lot in self._lots[item_id]:
             taken = min(missing, lot.free) if lot.sellable else 0
             if taken > 0:
-                self._lot(lot.id).reserved += taken
-                level.reserved += taken
+                self._promise(lot.id, taken)
                 missing -= taken
                 _add(line, Pick(item_id, lot.id, taken, lot.reason))
         return quantity - missing
 
-    def _wait(self, line: Line, item_id: UUID, quantity: int) -> None:
+    def _promise(self, lot_id: UUID, quantity: int) -> None:
+        lot = self._lot(lot_id)
+        level = self.levels[lot.item_id]
+        lot.reserved += quantity
+        level.reserved += quantity
+        # Of a batch that is held back counts what is not promised.
+        level.held_back -= quantity if lot.held_back else 0
+
+    def _wait(self, item_id: UUID, quantity: int) -> None:
         level = self.levels[item_id]
         level.reserved += quantity
         level.backordered += quantity
-        _add(line, Pick(item_id, None, quantity, BACKORDER))
 
     def _for_newcomers(self, item_id: UUID) -> int:
         # What has come in since belongs to those who wait already.

@@ -15,7 +15,7 @@ from switchyard.inventory.v1 import inventory_pb2 as pb
 from uuid_utils.compat import uuid7
 
 from chassis import db, errors
-from services.inventory.reservation_models import Level, Line, Lot, Pick, Reservation, Stocked
+from services.inventory.reservation_models import Level, Line, Lot, Pick, Reservation, Sale, Stocked
 
 _BEGIN = (
     "INSERT INTO reservations (tenant_id, order_id, site_id, station_id, state, expires_at) "
@@ -52,12 +52,13 @@ _ADD_LINES = (
 )
 _FORGET_PICKS = "DELETE FROM reservation_picks WHERE tenant_id = $1 AND order_id = $2 AND line_id = ANY($3::uuid[])"
 _LEVELS = (
-    "SELECT b.item_id, b.site_id, b.on_hand, b.reserved, b.backordered, b.is_low, b.allow_backorder, b.version, "
-    "i.sku, i.low_stock_threshold "
+    "SELECT b.item_id, b.site_id, b.on_hand, b.reserved, b.backordered, b.held_back, b.is_low, b.allow_backorder, "
+    "b.version, i.sku, i.low_stock_threshold "
     "FROM lock_balances($2, $3::uuid[]) b JOIN items i ON i.tenant_id = $1 AND i.id = b.item_id"
 )
 _LOTS = (
-    "SELECT id, item_id, on_hand, reserved, expires_at, version, status = $5 AND expires_at > $6 AS sellable "
+    "SELECT id, item_id, on_hand, reserved, placed, expires_at, version, "
+    "status = $5 AND expires_at > $6 AS sellable, status <> $5 OR told_days = 0 AS held_back "
     "FROM batches WHERE tenant_id = $1 AND site_id = $2 AND item_id = ANY($3::uuid[]) "
     "AND (on_hand > reserved AND status = $5 AND expires_at > $6 OR id = ANY($4::uuid[])) "
     "ORDER BY item_id, expires_at, received_at, id"
@@ -82,15 +83,12 @@ _KEEP_STOCK = (
 
 _ADD_SALES = (
     "INSERT INTO movements (tenant_id, id, item_id, site_id, batch_id, type, quantity, balance_after, reason, "
-    "order_id, line_id, recorded_at) "
+    "order_id, line_id, station_id, recorded_at) "
     "SELECT $1, told.id, told.item_id, $3, told.batch_id, $4, told.quantity, told.balance_after, 'order', $2, "
-    "told.line_id, $5 "
-    "FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[], $11::uuid[]) "
-    "AS told (id, item_id, batch_id, quantity, balance_after, line_id)"
+    "told.line_id, told.station_id, $5 "
+    "FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::bigint[], $10::bigint[], $11::uuid[], $12::uuid[]) "
+    "AS told (id, item_id, batch_id, quantity, balance_after, line_id, station_id)"
 )
-
-# A line that sold what a pick held, and what is left of the item at the site.
-Sale = tuple[UUID, Pick, int]
 
 
 async def begin(session: AsyncSession, tenant: UUID, row: Reservation) -> bool:
@@ -168,6 +166,7 @@ async def lock_levels(
             row["on_hand"],
             row["reserved"],
             row["backordered"],
+            row["held_back"],
             row["is_low"],
             row["allow_backorder"],
             row["version"],
@@ -213,12 +212,12 @@ async def add_sales(
 ) -> None:
     """Write the movements of what an order's lines have sold."""
     told = [
-        (uuid7(), pick.item_id, pick.batch_id, -pick.quantity, balance_after, line_id)
-        for line_id, pick, balance_after in sales
+        (uuid7(), sale.item_id, sale.batch_id, -sale.quantity, sale.balance_after, sale.line_id, sale.station_id)
+        for sale in sales
     ]
     if told:
         kind = pb.MOVEMENT_TYPE_SALE
-        await db.driver(session).execute(_ADD_SALES, tenant, row.id, row.site_id, kind, at, *_columns(told, 6))
+        await db.driver(session).execute(_ADD_SALES, tenant, row.id, row.site_id, kind, at, *_columns(told, 7))
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import events_pb2, reservations_pb2
 
 from chassis import audit, call, clock, errors, events
-from services.inventory import ledger, recipes, reservation_store
+from services.inventory import ledger, placements, recipes, reservation_store
+from services.inventory.placements import Source
 from services.inventory.reservation_models import Line, Reservation
 from services.inventory.reservation_picking import Shelf
 
@@ -226,9 +227,14 @@ async def _sell(session: AsyncSession, row: Reservation, lines: Sequence[Line]) 
         raise ledger.insufficient(shelf.wanting(short, wanted))
     if changed:
         await reservation_store.replace_picks(session, tenant, row.id, changed)
-    sold = [(line.id, pick, shelf.sell(pick)) for line in lines for pick in line.picks]
+    placed = await placements.of(session, cast("Any", shelf.placed(lines)))
+    source = Source(row.station_id)
+    sales = [sale for line in lines for sale in shelf.sell(line, placed, source)]
     await _keep_stock(session, row, shelf)
-    await reservation_store.add_sales(session, tenant, row, sold, at=clock.now())
+    await reservation_store.add_sales(session, tenant, row, sales, at=clock.now())
+    for level in shelf.levels.values():
+        stations = {sale.station_id for sale in sales if sale.item_id == level.item.id}
+        await placements.tell(session, cast("Any", level.item), row.site_id, stations)
 
 
 async def _close(session: AsyncSession, row: Reservation, line_ids: Collection[str]) -> None:

@@ -24,10 +24,12 @@ class ReservationsRpc:
 
     @server.transactional
     async def PostReservation(self, request: pb.PostReservationRequest, session: AsyncSession) -> pb.Reservation:
+        audit.about(session, f"orders/{request.order_id}")
         row = await reservations.post(session, request.order_id, request.line_ids)
         return reservation_messages.reservation(row)
 
     @server.transactional
     async def ReleaseReservation(self, request: pb.ReleaseReservationRequest, session: AsyncSession) -> pb.Reservation:
+        audit.about(session, f"orders/{request.order_id}")
         row = await reservations.release(session, request.order_id, request.line_ids, life_s=self._life_s)
         return reservation_messages.reservation(row)

@@ -145,9 +145,18 @@ async def allow_backorder(databases: Databases, item_id: str, *, allow: bool = T
     await admin(databases, "UPDATE items SET allow_backorder = $2 WHERE id = $1::text::uuid", item_id, allow)
 
 
-async def recall(databases: Databases, shop: Shop, lot: str) -> None:
-    """Take a lot off sale as it is done from elsewhere: without asking anybody who is about to sell it."""
-    sql = "UPDATE batches SET status = 3 WHERE item_id = $1::text::uuid AND lot = $2"
+async def recall(shop: Shop, lot: str) -> None:
+    """Take a lot off sale."""
+    batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
+    (batch,) = (batch for batch in batches if batch.lot == lot)
+    told = pb.UpdateBatchRequest(id=batch.id, batch=pb.Batch(status=pb.BATCH_STATUS_RECALLED, reason="glass in it"))
+    told.update_mask.paths.extend(["status", "reason"])
+    await shop.staff.UpdateBatch(told)
+
+
+async def recall_unasked(databases: Databases, shop: Shop, lot: str) -> None:
+    """As `recall`, by somebody who waits for nobody who is about to sell it."""
+    sql = "UPDATE batches SET status = 3, reason = 'glass' WHERE item_id = $1::text::uuid AND lot = $2"
     await admin(databases, sql, shop.item_id, lot)
 
 

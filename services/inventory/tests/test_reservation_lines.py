@@ -1,6 +1,7 @@
 """The lines of a reservation, each of which goes its own way; and what is promised before it is there."""
 
 from datetime import timedelta
+from typing import cast
 
 import asyncpg
 import orjson
@@ -11,7 +12,7 @@ from switchyard.inventory.v1 import reservations_pb2 as held
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
-from chassis.testing import Databases, Serve, Tenant
+from chassis.testing import Databases, Serve, Tenant, TestedService
 from services.inventory import work
 from services.inventory.tests.shop import Shop, admin, allow_backorder, balanced, post, recall, release
 
@@ -165,13 +166,38 @@ class TestPost:
     ) -> None:
         shop = await Shop.open(serve, tenant, (2, 1), (5, 9))
         wish, (first, second) = await of_lines(shop, 2)
-        await recall(databases, shop, "L0")
+        await recall(shop, "L0")
 
         posted = await shop.orders.PostReservation(post(wish.order_id, first))
 
         batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
         lots = {batch.id: batch.lot for batch in batches}
         assert {pick.line_id: lots[pick.batch_id] for pick in posted.picks} == {first: "L1", second: "L0"}
+        await balanced(databases, tenant)
+
+    async def test_takes_of_the_station_first_then_of_the_store_room(
+        self, serve: Serve, tenant: Tenant, databases: Databases
+    ) -> None:
+        shop = await Shop.open(serve, tenant, (10, 0))
+        mine, other = sorted(str(uuid7()) for _ in range(2))[::-1]
+        sites = cast("TestedService", shop.running.service).every_site
+        sites.stations[shop.site_id] = [mine, other]
+        sites._known.clear()
+        batch_id = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches[0].id
+        for station in (mine, other):
+            told = pb.Movement(type=pb.MOVEMENT_TYPE_RECEIVE, site_id=shop.site_id, quantity=3, reason="morning")
+            told.batch_id, told.station_id = batch_id, station
+            await shop.staff.CreateMovement(pb.CreateMovementRequest(item_id=shop.item_id, movement=told))
+        wish = shop.wish(14)
+        wish.station_id = mine
+        await shop.orders.Reserve(wish)
+
+        await shop.orders.PostReservation(post(wish.order_id))
+
+        sql = "SELECT station_id::text, quantity FROM movements WHERE order_id = $1::text::uuid"
+        sold = await admin(databases, sql, wish.order_id)
+        assert {row["station_id"]: row["quantity"] for row in sold} == {mine: -3, None: -10, other: -1}
+        assert await shop.stock() == (2, 0)
         await balanced(databases, tenant)
 
 

@@ -135,7 +135,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (3, 1), (5, 9))
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
-        await recall(databases, shop, "L0")
+        await recall(shop, "L0")
 
         await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -149,7 +149,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (1, 1), (10, 9))
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
-        await recall(databases, shop, "L0")
+        await recall(shop, "L0")
 
         posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -160,7 +160,7 @@ class TestPost:
         shop = await Shop.open(serve, tenant, (3, 1), (2, 9), (5, 0))
         wish = shop.wish(3)
         await shop.orders.Reserve(wish)
-        await recall(databases, shop, "L0")
+        await recall(shop, "L0")
 
         posted = await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
 
@@ -176,7 +176,7 @@ class TestPost:
         wish = shop.wish(2)
         await shop.orders.Reserve(wish)
         await shop.orders.Reserve(shop.wish(1))
-        await recall(databases, shop, "L0")
+        await recall(shop, "L0")
 
         with pytest.raises(errors.Conflict) as refused:
             await shop.orders.PostReservation(held.PostReservationRequest(order_id=wish.order_id))
