@@ -111,7 +111,9 @@ def seed(url: str, operator_email: str, operator_password: str, run_dir: RunDir)
         admin = Api(url).login(users[0]["email"], users[0]["password"]).in_tenant(tenant["id"])
         _set_up(admin, company["config"])
         sites = _sites(admin, company["sites"])
-        _menu(admin, _items(admin, sites))
+        menu = _menu(admin, _items(admin, sites))
+        for site in sites:
+            _past(admin, site, menu)
         demo["users"] += users
         demo["sites"] += [{"id": site["id"], "tenant_id": tenant["id"], "name": site["name"]} for site in sites]
         if not demo["catalog_tokens"]:
