@@ -48,6 +48,11 @@ def changed(
     _note(session.sync_session, resource, dict(before or {}), dict(after or {}))
 
 
+def at(session: AsyncSession, site_id: UUID | str) -> None:
+    """Name the site that a change concerned, where no row that was changed through the ORM says it."""
+    _site(session.sync_session).add(str(site_id))
+
+
 def about(session: AsyncSession, resource: str) -> None:
     """Name a resource that the call concerned without changing it."""
     session.info.setdefault("audit_resources", {})[resource] = None
@@ -82,6 +87,9 @@ def add(session: AsyncSession, *, outcome: audit_pb2.Outcome, error_code: str = 
     entry.resources.extend(resources[:CHANGES_MAX])
     if changes:
         entry.changes.CopyFrom(_struct(changes))
+    sites = session.info.get("audit_sites", ())
+    if len(sites) == 1:
+        entry.site_id = next(iter(sites))
     subject, body = message(entry)
     events.add(session, event_id=entry.id, subject=subject, audience="", envelope=body.decode())
 
@@ -131,12 +139,27 @@ def message(entry: audit_pb2.AuditEvent) -> tuple[str, bytes]:
 def _note_flush(session: Session, _context: object) -> None:
     for row in session.new:
         _note(session, _resource(row), {}, _columns(row))
+        _note_site(session, row)
     for row in session.dirty:
         if session.is_modified(row):
             before, after = _difference(row)
             _note(session, _resource(row), before, after)
+            _note_site(session, row)
     for row in session.deleted:
         _note(session, _resource(row), _columns(row), {})
+        _note_site(session, row)
+
+
+def _note_site(session: Session, row: object) -> None:
+    """A row that is a site's says which site the change concerned."""
+    site_id = getattr(row, "site_id", None)
+    if site_id is not None:
+        _site(session).add(str(site_id))
+
+
+def _site(session: Session) -> set[str]:
+    sites: set[str] = session.info.setdefault("audit_sites", set())
+    return sites
 
 
 def _note(session: Session, resource: str, before: dict[str, object], after: dict[str, object]) -> None:
