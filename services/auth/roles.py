@@ -22,7 +22,16 @@ ADMIN = "admin"
 OPERATOR = identity.OPERATOR
 
 _KIOSK = frozenset({"inventory.catalog.read", "orders.create", "orders.read", "tenants.settings.read"})
-_POS = frozenset({"inventory.catalog.read", "orders.pos.confirm", "orders.read", "tenants.settings.read"})
+_POS = frozenset(
+    {
+        "inventory.catalog.read",
+        "inventory.stock.read",
+        "inventory.stock.write",
+        "orders.pos.confirm",
+        "orders.read",
+        "tenants.settings.read",
+    }
+)
 _STAFF = frozenset(
     {
         "inventory.batches.read",
@@ -32,6 +41,8 @@ _STAFF = frozenset(
         "inventory.movements.read",
         "inventory.movements.write",
         "inventory.restock.read",
+        "inventory.stock.read",
+        "inventory.stock.write",
         "locks.read",
         "locks.write",
         "orders.create",
