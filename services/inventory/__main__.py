@@ -9,6 +9,8 @@ from services.inventory.settings import InventorySettings
 
 # How often lapsed reservations are looked for, in seconds.
 EXPIRE_EVERY_S = 5.0
+# How often batches are looked for that expire soon or have.
+WARN_EVERY_S = 15.0
 
 
 def build(service: Service) -> None:
@@ -20,6 +22,7 @@ def build(service: Service) -> None:
     for servicer in parts.servicers(service, settings, vault):
         service.serve(servicer)
     service.every(EXPIRE_EVERY_S, lambda: work.expire(service.database))
+    service.every(WARN_EVERY_S, lambda: work.warn(service.database))
     service.every(importing.EVERY_S, importing.Importing(service.database).work)
     service.background(intake.Intake(service.database).run(service.nats))
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from switchyard.inventory.v1 import inventory_pb2 as pb
+from switchyard.inventory.v1 import stock_pb2
 
 from services.inventory.models import NEVER, Balance, Batch, Item, Movement
 
@@ -128,6 +129,24 @@ def agreed(told: pb.Movement, balance: Balance) -> pb.Movement:
     message.item_id = str(balance.item_id)
     message.ClearField("change_from_quantity")
     return message
+
+
+def station_item(row: Any) -> stock_pb2.StationItem:
+    """What lies at a station of an item, from a row of `stock_store.station`."""
+    return stock_pb2.StationItem(
+        item_id=str(row.id),
+        sku=row.sku,
+        name=row.name,
+        unit=row.unit,
+        on_hand=row.on_hand,
+        quarantined=row.quarantined,
+        expired=row.expired,
+        available=row.on_hand - row.quarantined - row.expired,
+        site_on_hand=row.site_on_hand,
+        site_reserved=row.site_reserved,
+        site_available=row.site_available,
+        site_incoming=row.site_incoming,
+    )
 
 
 def _id(value: UUID | None) -> str | None:

@@ -10,6 +10,7 @@ from services.inventory.rpc.inventory import InventoryRpc
 from services.inventory.rpc.menu import MenuRpc
 from services.inventory.rpc.reservations import ReservationsRpc
 from services.inventory.rpc.restock import RestockRpc
+from services.inventory.rpc.stock import StockRpc
 from services.inventory.rpc.webhooks import WebhooksRpc
 from services.inventory.settings import InventorySettings
 
@@ -21,5 +22,6 @@ def servicers(service: Service, settings: InventorySettings, vault: Vault) -> It
     yield MenuRpc(database, pager, sites)
     yield ReservationsRpc(settings.reservation_life_s)
     yield RestockRpc(sites, pager)
+    yield StockRpc(sites, pager)
     yield ImportsRpc(pager)
     yield WebhooksRpc(database, pager, sites, vault)

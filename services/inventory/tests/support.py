@@ -8,6 +8,7 @@ from switchyard.inventory.v1 import (
     menu_pb2_grpc,
     reservations_pb2_grpc,
     restock_pb2_grpc,
+    stock_pb2_grpc,
     webhooks_pb2_grpc,
 )
 
@@ -21,6 +22,7 @@ class Stub:
             menu_pb2_grpc.MenuServiceStub(channel),
             reservations_pb2_grpc.ReservationsServiceStub(channel),
             restock_pb2_grpc.RestockServiceStub(channel),
+            stock_pb2_grpc.StockServiceStub(channel),
             imports_pb2_grpc.ImportsServiceStub(channel),
             webhooks_pb2_grpc.WebhooksServiceStub(channel),
         )
