@@ -142,7 +142,7 @@ async def _modifiers(
     currency: str,
 ) -> list[modifiers.Group]:
     groups, wrong = modifiers.read(told, before, currency)
-    known = await store.keep_items(session, modifiers.items(groups)) if told else set()
+    known = await store.keep_items(session, map(UUID, modifiers.items(groups))) if told else set()
     for place, group in enumerate(groups):
         for number, option in enumerate(group["options"]):
             for line, part in enumerate(option["recipe"]):

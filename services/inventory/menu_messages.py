@@ -1,16 +1,18 @@
 """What is sold, as the contract says it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import orjson
 from switchyard.common.v1 import common_pb2
 from switchyard.inventory.v1 import menu_pb2
 
-from services.inventory import modifiers
+from services.inventory import menu_store, modifiers
 from services.inventory.menu_models import MenuItem, MenuItemSite
 from services.inventory.messages import moment
+
+Parts = Sequence[Mapping[str, Any]]
+Sellable = Mapping[str, int]
 
 
 def menu_item(row: MenuItem) -> menu_pb2.MenuItem:
@@ -50,15 +52,33 @@ def site(currency: str, row: MenuItemSite, *, out_of_stock: bool) -> menu_pb2.Me
     return message
 
 
-def groups(row: Any) -> list[modifiers.Group]:
-    """The modifiers of a record of `menu_store.PRODUCTS`."""
-    found: list[modifiers.Group] = orjson.loads(row["modifier_groups"])
-    return found
+class Offer:
+    """A record of what a site sells, its JSON read."""
+
+    __slots__ = ("groups", "recipe", "row")
+
+    def __init__(self, row: Any) -> None:
+        self.row = row
+        self.recipe: Parts = orjson.loads(row["recipe"])
+        self.groups: list[modifiers.Group] = orjson.loads(row["modifier_groups"])
+
+    def items(self) -> Iterator[str]:
+        """What it and what may be chosen with it are made of."""
+        yield from (part["item_id"] for part in self.recipe)
+        yield from modifiers.items(self.groups)
+
+    def pieces(self, sellable: Sellable) -> int | None:
+        """How many pieces the stock allows; none: any number."""
+        found = [sellable.get(part["item_id"], 0) // part["quantity"] for part in self._counted(sellable)]
+        return min(found) if found else None
+
+    def _counted(self, sellable: Sellable) -> Iterator[Mapping[str, Any]]:
+        return (part for part in self.recipe if sellable.get(part["item_id"], 0) < menu_store.UNLIMITED)
 
 
-def product(row: Any, choices: Iterable[modifiers.Group], sellable: Mapping[UUID, int]) -> menu_pb2.Product:
-    """A thing that a site sells, from a record of `menu_store.PRODUCTS`."""
-    currency = row["price_currency"]
+def product(offer: Offer, sellable: Sellable) -> menu_pb2.Product:
+    """A thing that a site sells. `sellable`: by item, how much may be promised."""
+    row, currency, pieces = offer.row, offer.row["price_currency"], offer.pieces(sellable)
     return menu_pb2.Product(
         id=str(row["id"]),
         name=row["name"],
@@ -67,11 +87,11 @@ def product(row: Any, choices: Iterable[modifiers.Group], sellable: Mapping[UUID
         image_url=row["image_url"],
         position=row["position"],
         price=_money(row["price_amount"], currency),
-        available=row["available"],
-        available_quantity=row["pieces"],
+        available=row["is_on"] and pieces != 0,
+        available_quantity=pieces,
         tags=orjson.loads(row["tags"]),
         allergens=orjson.loads(row["allergens"]),
-        modifier_groups=[_asked(group, currency, sellable) for group in choices],
+        modifier_groups=[_asked(group, currency, sellable) for group in offer.groups],
     )
 
 
@@ -97,7 +117,7 @@ def _group(group: modifiers.Group, currency: str) -> menu_pb2.ModifierGroup:
     )
 
 
-def _asked(group: modifiers.Group, currency: str, sellable: Mapping[UUID, int]) -> menu_pb2.ProductModifierGroup:
+def _asked(group: modifiers.Group, currency: str, sellable: Sellable) -> menu_pb2.ProductModifierGroup:
     return menu_pb2.ProductModifierGroup(
         id=group["id"],
         name=group["name"],
@@ -118,8 +138,8 @@ def _asked(group: modifiers.Group, currency: str, sellable: Mapping[UUID, int]) 
     )
 
 
-def _enough(recipe: Sequence[Mapping[str, Any]], sellable: Mapping[UUID, int]) -> bool:
-    return all(sellable.get(UUID(part["item_id"]), 0) >= part["quantity"] for part in recipe)
+def _enough(recipe: Parts, sellable: Sellable) -> bool:
+    return all(sellable.get(part["item_id"], 0) >= part["quantity"] for part in recipe)
 
 
 def _money(amount: int, currency: str) -> common_pb2.Money:

@@ -36,7 +36,7 @@ _OFFERED = (
 _waits: Any = sa.table(
     "items", sa.column("tenant_id", sa.Uuid), sa.column("id", sa.Uuid), sa.column("allow_backorder", sa.Boolean)
 )
-_UNLIMITED = 2**53 - 1
+UNLIMITED = 2**53 - 1
 # What of an item at the site may be promised.
 _SELLABLE = (
     sa.select(sa.cast(sa.func.coalesce(sa.func.sum(Batch.on_hand - Batch.reserved), 0), sa.BigInteger))
@@ -68,13 +68,9 @@ _PIECES = (
     .where(sa.not_(_waits.c.allow_backorder))
     .lateral("stock")
 )
-_IS_ON = sa.and_(
-    sa.not_(MenuItem.sold_out),
-    sa.not_(sa.func.coalesce(MenuItemSite.sold_out, sa.false())),
-    sa.func.coalesce(_PIECES.c.pieces, 1) > 0,
-)
-# What a site sells, with what a kiosk wants to know of it.
-PRODUCTS: Any = (
+_IS_ON = sa.not_(MenuItem.sold_out | sa.func.coalesce(MenuItemSite.sold_out, sa.false()))
+# What a site sells, with what a kiosk wants to know of it; how much there is of what it is made of is read beside it.
+_PRODUCTS: Any = (
     sa.select(
         MenuItem.id,
         MenuItem.name,
@@ -86,21 +82,22 @@ PRODUCTS: Any = (
         MenuItem.price_currency,
         MenuItem.tags,
         MenuItem.allergens,
+        MenuItem.recipe,
         MenuItem.modifier_groups,
-        _PIECES.c.pieces,
-        _IS_ON.label("available"),
+        _IS_ON.label("is_on"),
     )
-    .select_from(sa.outerjoin(MenuItem, MenuItemSite, _AT_SITE).join(_PIECES, sa.true()))
+    .select_from(sa.outerjoin(MenuItem, MenuItemSite, _AT_SITE))
     .where(MenuItem.deleted_at.is_(None), sa.func.coalesce(MenuItemSite.available, sa.true()))
 )
-PRODUCT = Query(PRODUCTS.where(MenuItem.id == _id).limit(_one))
-PRODUCT_FILTERS = {
+PRODUCT = Query(_PRODUCTS.where(MenuItem.id == _id).limit(_one))
+AVAILABLE = "available"
+_PRODUCT_FILTERS = {
     "category": MenuItem.category == sa.bindparam("category", type_=sa.Text),
     # What is looked for is text, not a pattern.
     "q": sa.func.strpos(sa.func.lower(MenuItem.name), sa.func.lower(sa.bindparam("q", type_=sa.Text))) > 0,
-    "available": sa.bindparam("available", type_=sa.Boolean) == _IS_ON,
+    AVAILABLE: sa.bindparam(AVAILABLE, type_=sa.Boolean) == sa.and_(_IS_ON, sa.func.coalesce(_PIECES.c.pieces, 1) > 0),
 }
-# How much of items may be promised at a site.
+PRODUCT_FILTERS = tuple(_PRODUCT_FILTERS)
 _of_item = (
     sa.select(sa.cast(sa.func.coalesce(sa.func.sum(Batch.on_hand - Batch.reserved), 0), sa.BigInteger))
     .where(
@@ -116,7 +113,7 @@ _of_item = (
 _SELLABLE_ITEMS: Any = (
     sa.select(
         _waits.c.id.label("item_id"),
-        sa.case((_waits.c.allow_backorder, sa.literal_column(str(_UNLIMITED))), else_=_of_item).label("quantity"),
+        sa.case((_waits.c.allow_backorder, sa.literal_column(str(UNLIMITED))), else_=_of_item).label("quantity"),
     )
     .where(_waits.c.id == sa.func.any(sa.bindparam("items", type_=ARRAY(sa.Uuid))))
     .limit(sa.literal_column("100000"))
@@ -173,6 +170,14 @@ def menu(category: str = "", q: str = "") -> "sa.Select[Any]":
     """What is on the menu."""
     found = _MENU.where(MenuItem.category == category) if category else _MENU
     return found.where(sa.func.strpos(sa.func.lower(MenuItem.name), q.lower()) > 0) if q else found
+
+
+def products(filters: Iterable[str]) -> "sa.Select[Any]":
+    """What a site sells, narrowed by some of `PRODUCT_FILTERS`. Stock is counted only where it narrows the list."""
+    wanted = set(filters)
+    select = _PRODUCTS.join(_PIECES, sa.true()) if AVAILABLE in wanted else _PRODUCTS
+    found: sa.Select[Any] = select.where(*(_PRODUCT_FILTERS[name] for name in PRODUCT_FILTERS if name in wanted))
+    return found
 
 
 async def menu_item(session: AsyncSession, menu_item_id: str, *, lock: bool = False) -> MenuItem | None:

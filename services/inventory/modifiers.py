@@ -11,7 +11,6 @@ Both are kept as JSON in the menu item's row, so that the menu is read and chang
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from switchyard.inventory.v1 import menu_pb2
 from uuid_utils.compat import uuid7
@@ -62,9 +61,9 @@ def read(told: Sequence[menu_pb2.ModifierGroup], before: Sequence[Group], curren
     return groups, wrong
 
 
-def items(groups: Iterable[Group]) -> Iterator[UUID]:
+def items(groups: Iterable[Group]) -> Iterator[str]:
     """The items that options are made of."""
-    return (UUID(part["item_id"]) for group in groups for option in group["options"] for part in option["recipe"])
+    return (part["item_id"] for group in groups for option in group["options"] for part in option["recipe"])
 
 
 def choose(groups: Sequence[Group], wanted: Sequence[tuple[str, int]]) -> list[Choice]:

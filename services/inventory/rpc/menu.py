@@ -13,7 +13,7 @@ from chassis.db import Database, Query
 from chassis.paging import Page, Pager
 from chassis.rpc import server
 from chassis.sites import Sites
-from services.inventory import inventory, menu, menu_messages, menu_sites, menu_store, modifiers
+from services.inventory import inventory, menu, menu_messages, menu_sites, menu_store
 from services.inventory.menu_models import MenuItem, MenuItemSite
 
 _ORDERED = {"id": MenuItem.id, "name": MenuItem.name, "position": MenuItem.position}
@@ -120,14 +120,12 @@ class MenuRpc:
         return (await self._products(request.catalog_id, rows))[0]
 
     async def _products(self, catalog_id: str, rows: Sequence[Any]) -> list[pb.Product]:
-        """Records as products; what options are made of is read for all of them at once."""
-        groups = [menu_messages.groups(row) for row in rows]
-        items = {item for each in groups for item in modifiers.items(each)}
-        sellable = {}
-        if items:
-            found = await self._read(menu_store.SELLABLE, catalog_id, items=list(items))
-            sellable = {row["item_id"]: row["quantity"] for row in found}
-        return [menu_messages.product(row, each, sellable) for row, each in zip(rows, groups, strict=True)]
+        """Records as products; how much there is of all that they are made of is read at once."""
+        offers = [menu_messages.Offer(row) for row in rows]
+        items = {item for offer in offers for item in offer.items()}
+        stock = await self._read(menu_store.SELLABLE, catalog_id, items=list(items)) if items else ()
+        sellable = {str(row["item_id"]): row["quantity"] for row in stock}
+        return [menu_messages.product(offer, sellable) for offer in offers]
 
     async def _read(self, query: Query, catalog_id: str, **more: object) -> Sequence[Any]:
         tenant = call.current().principal.tenant
@@ -139,10 +137,9 @@ class MenuRpc:
         if found is None:
             if len(self._lists) >= _STATEMENTS_MAX:
                 self._lists.clear()
-            select = menu_store.PRODUCTS.where(*(menu_store.PRODUCT_FILTERS[name] for name in filters))
-            found = self._lists[shape] = Query(page.hot(select))
+            found = self._lists[shape] = Query(page.hot(menu_store.products(filters)))
         return found
 
 
 def _given(request: pb.ListProductsRequest, name: str) -> bool:
-    return request.HasField("available") if name == "available" else bool(getattr(request, name))
+    return request.HasField("available") if name == menu_store.AVAILABLE else bool(getattr(request, name))
