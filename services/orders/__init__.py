@@ -1,9 +1,11 @@
 """Orders, from the wish to the counter.
 
 Owns orders, their lines, their timeline, the numbers a site gives out each day, and the saga behind each order: what
-has still to be said to inventory, kept in the order's own database, so that a process may die after any write.
+has still to be said to inventory, kept in the order's own database, so that a process may die after any write. Owns
+bulk orders, whose orders it places in the background, and group orders, which people join by code.
 
-RPCs: PlaceOrder, PlaceKioskOrder, ListOrders, GetQueue, GetOrder, UpdateOrder, ListOrderEvents.
-Calls: inventory (Reserve, PostReservation, ReleaseReservation).
-Events out: OrderPlaced, OrderStatusChanged. Events in: none.
+RPCs: orders and the live queue; bulk orders; group orders; orders of the past; offline clients' logs; points of sale.
+Calls: inventory (Reserve, PostReservation, ReleaseReservation), tenants (ResolveSites).
+Events out: OrderPlaced, OrderStatusChanged, BulkOrderProgressed, GroupOrderCreated, GroupOrderUpdated, those of points
+of sale and of imports. Events in: its own.
 """
