@@ -154,12 +154,6 @@ async def recall(shop: Shop, lot: str) -> None:
     await shop.staff.UpdateBatch(told)
 
 
-async def recall_unasked(databases: Databases, shop: Shop, lot: str) -> None:
-    """As `recall`, by somebody who waits for nobody who is about to sell it."""
-    sql = "UPDATE batches SET status = 3, reason = 'glass' WHERE item_id = $1::text::uuid AND lot = $2"
-    await admin(databases, sql, shop.item_id, lot)
-
-
 async def at_once(calls: Iterable[Awaitable[Any]]) -> list[Any]:
     """The answers of calls that are made at the same time, failures among them."""
     return await asyncio.gather(*calls, return_exceptions=True)

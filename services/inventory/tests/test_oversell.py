@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from switchyard.inventory.v1 import inventory_pb2 as pb
 from switchyard.inventory.v1 import reservations_pb2 as held
 
@@ -152,24 +151,20 @@ class TestLots:
         assert await shop.stock() == (20, got - 30)
         await balanced(databases, tenant)
 
-    @pytest.mark.parametrize("unasked", [False, True])
-    async def test_one_is_recalled_in_the_middle(
-        self, serve: Serve, tenant: Tenant, databases: Databases, *, unasked: bool
-    ) -> None:
+    async def test_one_is_recalled_in_the_middle(self, serve: Serve, tenant: Tenant, databases: Databases) -> None:
         shop = await Shop.open(serve, tenant, (20, 1), (30, 0), processes=2)
         clients = [shop.client(number) for number in range(60)]
         wishes = [shop.wish() for _ in clients]
         tasks = [asyncio.ensure_future(client.Reserve(wish)) for client, wish in zip(clients, wishes, strict=True)]
         await in_the_middle(tasks)
 
-        await (recall_unasked(databases, shop, "L0") if unasked else recall(shop, "L0"))
+        await recall(shop, "L0")
         reserved = await at_once(tasks)
         posted = await at_once(
             client.PostReservation(post(wish.order_id)) for client, wish in zip(clients, wishes, strict=True)
         )
 
-        # Who was about to promise what was recalled that moment, unasked, is told to try again.
-        assert set(outcomes(reserved)) <= {"Reservation", "INSUFFICIENT_STOCK", *(["CONTENTION"] if unasked else [])}
+        assert set(outcomes(reserved)) <= {"Reservation", "INSUFFICIENT_STOCK"}
         assert outcomes(posted)["Reservation"] == min(30, outcomes(reserved)["Reservation"])
         batches = (await shop.staff.ListBatches(pb.ListBatchesRequest(item_id=shop.item_id))).batches
         assert next(batch for batch in batches if batch.lot == "L0").on_hand == 20
