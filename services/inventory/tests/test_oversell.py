@@ -24,7 +24,6 @@ from services.inventory.tests.shop import (
     balanced,
     post,
     recall,
-    recall_unasked,
     release,
 )
 
