@@ -3,7 +3,7 @@
 Owns: items, batches, the movement ledger, balances, reservations, menu items.
 RPCs: ListItems to DeleteItem; ListBatches, CreateBatch; ListMovements, CreateMovement, VerifyLedger; ListMenuItems to
 DeleteMenuItem, ListProducts; Reserve, PostReservation, ReleaseReservation (for services).
-Events out: ItemCreated, ItemUpdated, StockMoved, StockDepleted, LowStock, MenuItemSoldOut.
+Events out: ItemCreated, ItemUpdated, StockMoved, StockDepleted, LowStock, MenuItemSoldOut, ReservationExpired.
 Events in: none.
 
 Stock changes by movements alone. Whoever changes the stock of an item at a site holds the lock on its balance row, and
