@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,7 +83,8 @@ def retail(
         kept = state or run_dir.path / "imports" / f"{name}.jsonl"
         written = report or run_dir.path / "imports" / f"{name}-report.csv"
         about = {"file": _digest(file), "url": suite.url, "tenant": suite.tenant_id, "site": str(site_id)}
-        outcome = asyncio.run(run(file, suite, site_id, State(kept, about), written, in_flight=in_flight))
+        with closing(State(kept, about)) as known:
+            outcome = asyncio.run(run(file, suite, site_id, known, written, in_flight=in_flight))
     except (Refused, NotRetail, ApiError, OSError, ValueError, httpx.HTTPError) as error:
         sys.stderr.write(f"switchyard import retail: {error}\n")
         raise typer.Exit(1) from None
@@ -200,12 +201,13 @@ def _suite(run_dir: RunDir, site: str, tenant: str) -> tuple[Suite, UUID]:
         message += "SWITCHYARD_URL and SWITCHYARD_TOKEN"
         raise ValueError(message)
     found = next((one for one in demo["sites"] if site in {one["id"], one["name"]}), None)
-    if found is None:
-        message = f"there is no site {site}; there are {', '.join(one['name'] for one in demo['sites'])}"
+    if found is None and not tenant:
+        names = ", ".join(one["name"] for one in demo["sites"])
+        message = f"there is no site {site} among {names}; name its tenant, too"
         raise ValueError(message)
     tenant_id = tenant or found["tenant_id"]
     manager = next(one for one in demo["users"] if (one["tenant_id"], one["role"]) == (tenant_id, "manager"))
-    return Suite(demo["url"], tenant_id, _signing_in(demo["url"], manager)), UUID(found["id"])
+    return Suite(demo["url"], tenant_id, _signing_in(demo["url"], manager)), UUID(found["id"] if found else site)
 
 
 def _given(token: str) -> Callable[[], Awaitable[str]]:

@@ -83,6 +83,10 @@ class State:
         self._count(entry)
         self._write(json.dumps(entry))
 
+    def close(self) -> None:
+        """No more is noted."""
+        self._file.close()
+
     def _count(self, entry: dict[str, Any]) -> None:
         self.finished.update(entry["invoices"])
         self.refused.update(entry["refused"])
