@@ -205,7 +205,7 @@ def _suite(run_dir: RunDir, site: str, tenant: str) -> tuple[Suite, UUID]:
         names = ", ".join(one["name"] for one in demo["sites"])
         message = f"there is no site {site} among {names}; name its tenant, too"
         raise ValueError(message)
-    tenant_id = tenant or found["tenant_id"]
+    tenant_id = found["tenant_id"] if found else tenant
     manager = next(one for one in demo["users"] if (one["tenant_id"], one["role"]) == (tenant_id, "manager"))
     return Suite(demo["url"], tenant_id, _signing_in(demo["url"], manager)), UUID(found["id"] if found else site)
 
