@@ -194,7 +194,7 @@ def _headers(parcel: Parcel, body: bytes) -> Mapping[str, str]:
 
 
 async def _read(response: httpx.Response) -> bytes:
-    """The answer's body; nothing, when it is too long to be meant for us, or broken: the message is taken all the same."""
+    """The answer's body; nothing when it is too long to be meant for us, or broken: the message is taken anyway."""
     read = b""
     try:
         async for piece in response.aiter_raw():
