@@ -113,20 +113,11 @@ def move(
 
 
 def take_out(
-    session: AsyncSession, balance: Balance, takings: Iterable[Taking], *, kind: int, reason: str, **more: Any
+    session: AsyncSession, balance: Balance, takings: Sequence[Taking], *, kind: int, reason: str, **more: Any
 ) -> list[Movement]:
-    """The rows of what was picked."""
-    return [
-        move(session, balance, taking.batch, -taking.quantity, kind=kind, reason=reason, at=taking.at, **more)
-        for taking in takings
-    ]
-
-
-def as_one(rows: Sequence[Movement]) -> list[Movement]:
-    """Mark rows as recorded as one."""
-    for row in rows if len(rows) > 1 else ():
-        row.entry_id = rows[0].id
-    return list(rows)
+    """The rows of what was picked, recorded as one."""
+    told = {"kind": kind, "reason": reason, "entry_id": uuid7() if len(takings) > 1 else None, **more}
+    return [move(session, balance, taking.batch, -taking.quantity, at=taking.at, **told) for taking in takings]
 
 
 def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str = "") -> None:

@@ -37,7 +37,7 @@ async def record(session: AsyncSession, item_id: str, told: pb.Movement) -> tupl
         rows = [ledger.move(session, balance, into, told.quantity, kind=told.type, reason=told.reason, at=at)]
     if rows:
         await ledger.tell_all(session, item, balance, rows)
-    return balance, ledger.as_one(rows)
+    return balance, rows
 
 
 async def _goes_out(

@@ -1,9 +1,11 @@
 """Reversals: what was recorded by mistake is taken back by counter-movements, once."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
+from uuid_utils.compat import uuid7
 
 from chassis import call, errors
 from services.inventory import inventory, ledger, ledger_store, placements, store, transfers
@@ -24,7 +26,8 @@ async def reverse(session: AsyncSession, movement_id: str, reason: str) -> list[
     batches = await store.batches_by_id(session, {row.batch_id for row in rows})
     places = [await placements.at(session, batches[row.batch_id], row.station_id) for row in rows]
     # Nothing is asked of the database from here until all is checked: it would be told the half of it.
-    undone = [_undo(session, balances, batches, row, at, reason) for row, at in zip(rows, places, strict=True)]
+    told: dict[str, Any] = {"reason": reason, "entry_id": uuid7() if len(rows) > 1 else None}
+    undone = [_undo(session, balances, batches, row, at, told) for row, at in zip(rows, places, strict=True)]
     for row in undone if len(balances) > 1 else ():
         # What arrived from another site has not.
         batches[row.batch_id].quantity += min(row.quantity, 0)
@@ -32,7 +35,7 @@ async def reverse(session: AsyncSession, movement_id: str, reason: str) -> list[
     for site_id, balance in sorted(balances.items()):
         await ledger.tell_all(session, item, balance, [row for row in undone if row.site_id == site_id])
     # The row that reverses the one that was named comes first.
-    return sorted(ledger.as_one(undone), key=lambda row: str(row.reversal_of) != movement_id)
+    return sorted(undone, key=lambda row: str(row.reversal_of) != movement_id)
 
 
 async def _entry(session: AsyncSession, movement_id: UUID) -> Sequence[Movement]:
@@ -52,11 +55,11 @@ def _undo(
     batches: Mapping[UUID, Batch],
     row: Movement,
     at: Placement | None,
-    reason: str,
+    told: Mapping[str, Any],
 ) -> Movement:
-    kept = {"reversal_of": row.id, "to_site_id": row.to_site_id, "to_station_id": row.to_station_id}
+    kept: dict[str, Any] = {"reversal_of": row.id, "to_site_id": row.to_site_id, "to_station_id": row.to_station_id}
     balance, batch = balances[row.site_id], batches[row.batch_id]
-    return ledger.move(session, balance, batch, -row.quantity, kind=row.type, reason=reason, at=at, **kept)
+    return ledger.move(session, balance, batch, -row.quantity, kind=row.type, at=at, **told, **kept)
 
 
 def _check(item: Item, undone: Iterable[Movement], batches: Mapping[UUID, Batch], places: Iterable[Placement]) -> None:

@@ -45,7 +45,7 @@ async def count(session: AsyncSession, site_id: UUID, request: stock_pb2.SetStat
                 raise
             stale |= failure.fields
             continue
-        await ledger.tell_all(session, item, balances[item.id], ledger.as_one(rows))
+        await ledger.tell_all(session, item, balances[item.id], rows)
     if stale:
         message = "quantities have changed since they were read: count again"
         raise errors.Conflict(message, code=counts.STALE, fields=stale)
@@ -138,7 +138,7 @@ async def _sync_site(
             try:
                 rows = await counts.apply(session, items[item_id], balances[item_id], told, shelf=shelves[item_id])
                 result.status, result.code = (APPLIED if rows else UNCHANGED), ""
-                written.setdefault(item_id, []).extend(ledger.as_one(rows))
+                written.setdefault(item_id, []).extend(rows)
             except errors.Conflict as failure:
                 is_stale = failure.code == counts.STALE
                 result.status, result.code = (STALE, "") if is_stale else (REJECTED, failure.code)
@@ -178,7 +178,7 @@ async def _use(session: AsyncSession, site_id: UUID, request: stock_pb2.DepleteR
     for each, (takings, _) in picked.items():
         kind = inventory_pb2.MOVEMENT_TYPE_DEDUCT
         moved = ledger.take_out(session, balances[each], takings, kind=kind, reason=request.reason or "used")
-        rows += ledger.as_one(moved)
+        rows += moved
         await ledger.tell_all(session, items[each], balances[each], moved)
     return rows
 

@@ -1,18 +1,29 @@
 """Transfers: what leaves one place arrives at another in the same transaction, with its lot and expiry."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import inventory_pb2 as pb
+from uuid_utils.compat import uuid7
 
 from chassis import call, clock, errors
 from services.inventory import inventory, ledger, placements, store
 from services.inventory.ledger import Taking
-from services.inventory.models import Balance, Batch, Item, Movement
+from services.inventory.models import Balance, Batch, Item, Movement, Placement
 from services.inventory.placements import Source
 
 KIND = pb.MOVEMENT_TYPE_TRANSFER
+
+
+class End(NamedTuple):
+    """Where a quantity of one lot goes; `at` none: into the store room."""
+
+    batch: Batch
+    at: Placement | None
+    quantity: int
 
 
 async def transfer(session: AsyncSession, item_id: str, told: pb.Movement) -> tuple[Balance, list[Movement]]:
@@ -25,10 +36,12 @@ async def transfer(session: AsyncSession, item_id: str, told: pb.Movement) -> tu
         raise errors.Invalid(fields={"movement.to_station_id": ["is where it lies"]})
     item, balances = await _open(session, item_id, {here, there})
     takings = await _take(session, item, balances[here], told, leaves=here != there)
-    to = {"to_site_id": there if here != there else None, "to_station_id": _station(told.to_station_id)}
-    rows = ledger.take_out(session, balances[here], takings, kind=KIND, reason=told.reason, **to)
-    arrived = await _arrive(session, balances[there], takings, told)
-    ledger.as_one([*rows, *arrived])
+    # Nothing is asked of the database between leaving and arriving: it would be told the half of it.
+    ends = await _ends(session, balances[there], takings, _station(told.to_station_id))
+    said: dict[str, Any] = {"kind": KIND, "reason": told.reason, "entry_id": uuid7()}
+    to: dict[str, Any] = {"to_site_id": there if here != there else None, "to_station_id": _station(told.to_station_id)}
+    rows = ledger.take_out(session, balances[here], takings, **said, **to)
+    arrived = [_arrive(session, balances[there], end, said, came=here != there) for end in ends]
     await _tell(session, item, balances, [*rows, *arrived])
     return balances[here], rows
 
@@ -72,20 +85,25 @@ async def _batches(session: AsyncSession, balance: Balance, told: pb.Movement, *
     return found[balance.item_id]
 
 
-async def _arrive(session: AsyncSession, balance: Balance, takings: list[Taking], told: pb.Movement) -> list[Movement]:
-    """One row for each lot at the place it went to."""
+async def _ends(
+    session: AsyncSession, balance: Balance, takings: Sequence[Taking], station_id: UUID | None
+) -> list[End]:
+    """Where each lot goes, and how much of it."""
     lots = {taking.batch.id: taking.batch for taking in takings}
     quantities: Counter[UUID] = Counter()
     for taking in takings:
         quantities[taking.batch.id] += taking.quantity
-    rows = []
+    ends = []
     for batch_id, quantity in quantities.items():
         into = await _lot(session, balance, lots[batch_id])
-        at = await placements.at(session, into, _station(told.to_station_id))
-        if into.id != batch_id:
-            into.quantity += quantity
-        rows.append(ledger.move(session, balance, into, quantity, kind=KIND, reason=told.reason, at=at))
-    return rows
+        ends.append(End(into, await placements.at(session, into, station_id), quantity))
+    return ends
+
+
+def _arrive(session: AsyncSession, balance: Balance, end: End, said: Mapping[str, Any], *, came: bool) -> Movement:
+    if came:
+        end.batch.quantity += end.quantity
+    return ledger.move(session, balance, end.batch, end.quantity, at=end.at, **said)
 
 
 async def _lot(session: AsyncSession, balance: Balance, batch: Batch) -> Batch:
