@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from switchyard.common.v1 import http_pb2
 from switchyard.inventory.v1 import webhooks_pb2
 
-from chassis import errors
+from chassis import clock, errors
 from chassis.rpc import validation
 
 SQUARE = "square"
@@ -143,7 +143,7 @@ class _Square:
         if kind != SQUARE_COUNTED:
             return Event(str(body.get("event_id", ""))[:_EVENT_ID_MAX] or _digest(sent), kind, is_counts=False)
         told = _message(body, webhooks_pb2.SquareWebhook())
-        made_at = _moment(told, "created_at", datetime.now(UTC))
+        made_at = _moment(told, "created_at", clock.now())
         counts = [self._count(each, made_at) for each in told.data.object.inventory_counts]
         return Event(told.event_id, kind, is_counts=True, counts=counts)
 

@@ -99,9 +99,8 @@ class TestCatalog:
     async def test_views_show_more_and_more(self, till: Till, system: System) -> None:
         url = f"/api/v1/{system.site(0)}/products/{till.sold.menu_item_id}"
         async with system.kiosk() as kiosk:
-            found = [
-                set((await kiosk.get(url, params={"view": view})).json()) for view in ("minimal", "compact", "full")
-            ]
+            answers = [await kiosk.get(url, params={"view": view}) for view in ("minimal", "compact", "full")]
+        found = [set(answer.json()["data"]) for answer in answers]
 
         assert found[0] < found[1] < found[2]
         assert ("modifier_groups" in found[1], "modifier_groups" in found[2]) == (False, True)
