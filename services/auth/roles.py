@@ -45,6 +45,7 @@ _STAFF = frozenset(
         "inventory.stock.write",
         "locks.read",
         "locks.write",
+        "orders.assign",
         "orders.create",
         "orders.read",
         "orders.update",

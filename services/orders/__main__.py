@@ -21,7 +21,7 @@ def build(service: Service) -> None:
     vault = resealing.vault(service, Base, master=master, previous=previous)
     channel: Any = service.channel("inventory")
     sagas = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
-    Parts(service, settings, vault, sagas, Counter(service.database, sagas)).serve()
+    Parts(service, settings, vault, sagas, Counter(service.database, sagas, service.sites())).serve()
 
 
 if __name__ == "__main__":

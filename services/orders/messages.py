@@ -1,6 +1,6 @@
 """Orders as the contract's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -121,13 +121,35 @@ def event(row: Any) -> orders_pb2.OrderEvent:
         channel=number("Channel", row.channel),
         detail=row.detail,
         occurred_at=time(row.occurred_at),
+        subject=row.subject,
+        line_id=str(row.line_id or ""),
+        from_status=row.from_status,
+        to_status=row.to_status,
+        recorded_at=time(row.recorded_at),
     )
+
+
+def queue(site_id: str, rows: Sequence[Row], now: datetime) -> orders_pb2.Queue:
+    """A queue, whose rows stand in its order."""
+    unfinished = [row["id"] for row in rows if row["status"] != "ready"]
+    ahead = {order_id: place for place, order_id in enumerate(unfinished)}
+    places = [
+        orders_pb2.QueuePlace(
+            order_id=str(row["id"]),
+            ahead=ahead.get(row["id"]),
+            age_s=max(0, int((now - row["placed_at"]).total_seconds())),
+        )
+        for row in rows
+    ]
+    return orders_pb2.Queue(site_id=site_id, orders=map(order, rows), places=places, as_of=time(now))
 
 
 def audience(row: Row) -> list[str]:
     """Who may see what happens to an order."""
     site_id: UUID = row["site_id"]
     channels = [f"site:{site_id}", f"orders:queue:{site_id}"]
+    if row["station_id"] is not None:
+        channels.append(f"station:{row['station_id']}")
     return [*channels, f"kiosk:{site_id}"] if row["channel"] == "kiosk" else channels
 
 

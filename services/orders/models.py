@@ -126,10 +126,18 @@ class OrderEvent(Base):
     order_id: Mapped[UUID] = mapped_column(primary_key=True)
     sequence: Mapped[int] = mapped_column(primary_key=True)
     type: Mapped[str]
+    # Who, and for or as whom.
     actor: Mapped[str]
+    subject: Mapped[str]
     channel: Mapped[str]
     detail: Mapped[str]
+    # The states that were left and reached; of a line, where it is one's.
+    line_id: Mapped[UUID | None]
+    from_status: Mapped[str]
+    to_status: Mapped[str]
+    # When it happened, and when we learned of it.
     occurred_at: Mapped[datetime]
+    recorded_at: Mapped[datetime]
 
 
 class OrderNumber(Base):

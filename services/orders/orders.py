@@ -4,10 +4,11 @@ What an order has still to say to inventory is left in its saga (`services.order
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import events_pb2, orders_pb2
@@ -22,21 +23,26 @@ from services.orders.models import Order, Saga
 # than a call to inventory may take.
 CLAIM = timedelta(seconds=10)
 
-_UPDATE = "orders.update"
-_OVERRIDE = "orders.override"
+UPDATE = "orders.update"
+OVERRIDE = "orders.override"
 # Every legal move, and the permission it takes. Staff go forward one step; a manager may skip, and cancel what is being
 # made. Only the saga moves a draft forward.
 MOVES: Mapping[str, Mapping[str, str]] = {
-    "draft": {"cancelled": _UPDATE},
-    "queued": {"preparing": _UPDATE, "ready": _OVERRIDE, "completed": _OVERRIDE, "cancelled": _UPDATE},
-    "preparing": {"ready": _UPDATE, "completed": _OVERRIDE, "cancelled": _OVERRIDE},
-    "ready": {"completed": _UPDATE, "cancelled": _OVERRIDE},
+    "draft": {"cancelled": UPDATE},
+    "queued": {"preparing": UPDATE, "ready": OVERRIDE, "completed": OVERRIDE, "cancelled": UPDATE},
+    "preparing": {"ready": UPDATE, "completed": OVERRIDE, "cancelled": OVERRIDE},
+    "ready": {"completed": UPDATE, "cancelled": OVERRIDE},
     "completed": {},
     "cancelled": {},
 }
 FINAL = frozenset(state for state, moves in MOVES.items() if not moves)
-# The state of an order's lines beside its own.
-_LINES = {"preparing": "preparing", "ready": "ready", "completed": "served", "cancelled": "voided"}
+# The state to which an order takes its lines along, and those they are taken from: none goes back.
+_LINES = {
+    "preparing": ("preparing", ("pending",)),
+    "ready": ("ready", ("pending", "preparing")),
+    "completed": ("served", ("pending", "preparing", "ready")),
+    "cancelled": ("voided", ("pending", "preparing", "ready")),
+}
 _CHANNELS = {"user": "mobile", "kiosk": "kiosk", "pos": "pos", "client": "api"}
 
 
@@ -56,6 +62,8 @@ class Wish:
     payment_token: str = ""
     # From where; by who wishes it unless given.
     channel: str = ""
+    # The site's business day in which it is counted; by the clock of UTC unless given.
+    day: date | None = None
     # The bulk or the group order that it belongs to.
     bulk_id: UUID | None = None
     group_id: UUID | None = None
@@ -72,6 +80,27 @@ class Change:
     cancel_reason: str = ""
     edits: dict[str, str] = field(default_factory=dict)
     occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who changes an order, for or as whom, and from where."""
+
+    actor: str
+    subject: str
+    channel: str
+
+
+def acting(permission: str = "") -> Actor:
+    """Who makes the current call; with which permission tells an override."""
+    principal = call.current().principal
+    actor, subject = audit.names(principal)
+    return Actor(actor, subject, "manager_override" if permission == OVERRIDE else _channel(principal))
+
+
+def business_day(zone: ZoneInfo) -> date:
+    """The day of a site in whose numbers an order is counted that is placed now: it ends at the site's midnight."""
+    return clock.now().astimezone(zone).date()
 
 
 async def accept(session: AsyncSession, wish: Wish) -> UUID:
@@ -108,6 +137,7 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
         "tenant_id": tenant_id,
         "id": order_id,
         "site_id": wish.site_id,
+        "day": wish.day or now.date(),
         "status": "draft",
         "channel": channel,
         "payment_method": wish.payment_method or "cash",
@@ -128,10 +158,12 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     lines = [_line(tenant_id, order_id, position, line) for position, line in enumerate(wish.lines)]
     if not await store.insert(session, order, lines):
         return False
-    asked = {"actor": current.principal.name, "channel": channel, "due_at": now + CLAIM}
+    actor, subject = audit.names(current.principal)
+    asked = {"actor": actor, "channel": channel, "due_at": now + CLAIM}
     saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
     await store.insert_saga(session, {**saga, **asked})
-    await note(session, order_id, "placed", wish.occurred_at, actor=current.principal.name, channel=channel)
+    told = {"actor": actor, "subject": subject, "channel": channel, "moved": ("", "draft")}
+    await note(session, order_id, "placed", wish.occurred_at, **told)
     # Who placed it is in the trail from here on, whoever takes the order further.
     audit.changed(session, f"orders/{order_id}", after={"status": "draft", "site_id": wish.site_id, "channel": channel})
     return True
@@ -160,37 +192,59 @@ async def _require_same(session: AsyncSession, order_id: UUID) -> None:
         raise errors.AlreadyExists(message)
 
 
+async def held(session: AsyncSession, order_id: UUID) -> Order:
+    """An order that is to be changed, held until the transaction ends. Raises `NotFound` and `StaleVersion`."""
+    order = await store.lock(session, order_id)
+    if order is None or not visible(order.site_id, order.placed_by, call.current().principal):
+        raise errors.NotFound
+    call.current().require_version(order.version)
+    return order
+
+
 async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
     """Change an order as far as its state and the caller's permissions allow.
 
     A completion is only noted in the saga: it takes effect when inventory has booked the stock out.
     """
-    order = await store.lock(session, order_id)
-    if order is None or not visible(order.site_id, order.placed_by, call.current().principal):
-        raise errors.NotFound
-    call.current().require_version(order.version)
+    order = await held(session, order_id)
     saga = await store.saga_of(session, order_id)
     _check_cancel_reason(order, change)
     if change.status in {"", order.status}:
         await _rearm(session, saga)
         await _edit(session, order, change.edits)
         return
-    permission = _permission(order, change.status)
-    if saga.step == "post" and change.status != "completed":
-        message = "the order is being completed"
-        raise errors.Conflict(message, code="COMPLETION_PENDING", retry_after_s=1)
-    principal = call.current().principal
-    channel = "manager_override" if permission == _OVERRIDE else _channel(principal)
-    asked = {"actor": principal.name, "channel": channel, "due_at": clock.now() + CLAIM}
+    who = acting(await _permission(session, order, change.status))
+    check_settled(saga, completes=change.status == "completed")
     if change.status == "completed":
-        await store.set_step(session, order.id, "post", "running", **asked, edits=change.edits)
+        await complete_later(session, order, who, change.edits)
         return
     if change.status == "cancelled":
-        await store.set_step(session, order.id, "release", "compensating", **asked)
+        await give_back(session, order, who)
         order.cancel_reason = change.cancel_reason
     apply(order, change.edits)
-    told = {"actor": principal.name, "channel": channel, "detail": change.cancel_reason}
-    await move(session, order, change.status, **told, at=change.occurred_at)
+    await move(session, order, change.status, **asdict(who), detail=change.cancel_reason, at=change.occurred_at)
+
+
+def check_settled(saga: Saga, *, completes: bool) -> None:
+    """Raise `Conflict` while what was begun has to settle before an order may change its state."""
+    if completes and saga.step not in {"none", "post"}:
+        message = "a step of the order is still to be done"
+        raise errors.Conflict(message, code="ORDER_BUSY", retry_after_s=1)
+    if saga.step == "post" and not completes:
+        message = "the order is being completed"
+        raise errors.Conflict(message, code="COMPLETION_PENDING", retry_after_s=1)
+
+
+async def complete_later(session: AsyncSession, order: Order, who: Actor, edits: Mapping[str, str]) -> None:
+    """Let the saga complete an order."""
+    asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
+    await store.set_step(session, order.id, "post", "running", **asked, edits=dict(edits))
+
+
+async def give_back(session: AsyncSession, order: Order, who: Actor) -> None:
+    """Let the saga undo what was done for an order that is being cancelled."""
+    asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
+    await store.set_step(session, order.id, "release", "compensating", **asked)
 
 
 def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
@@ -198,15 +252,37 @@ def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
     return principal.may_see_site(site_id) and (principal.kind != "kiosk" or placed_by == principal.name)
 
 
-def _permission(order: Order, wanted: str) -> str:
+async def _permission(session: AsyncSession, order: Order, wanted: str) -> str:
+    """The permission that a move takes, which the caller holds."""
     principal = call.current().principal
-    moves = MOVES[order.status]
-    if wanted not in moves:
-        allowed = [state for state, permission in moves.items() if principal.may(permission)]
-        raise errors.InvalidTransition.between(order.status, wanted, allowed)
-    if not principal.may(moves[wanted]):
-        raise errors.Denied.missing(moves[wanted])
-    return moves[wanted]
+    needed = allowed_move(MOVES, order.status, wanted, own=order.placed_by == principal.name)
+    if wanted == "cancelled" and await store.any_served(session, order.id):
+        message = "what has been handed out cannot be cancelled; the other lines can be voided"
+        raise errors.Conflict(message, code="LINES_SERVED")
+    if wanted != "completed" or order.status != "ready" or not await store.any_outstanding(session, order.id):
+        return needed
+    if not principal.may(OVERRIDE):
+        message = "a line of the order is still to be made"
+        raise errors.Conflict(message, code="LINES_OUTSTANDING")
+    return OVERRIDE
+
+
+def allowed_move(moves: Mapping[str, Mapping[str, str]], status: str, wanted: str, *, own: bool = False) -> str:
+    """The permission that a move of a state machine takes; whoever placed an order needs none to take it back.
+
+    Raises `InvalidTransition` for what is no move, and `Denied` for what the caller may not.
+    """
+    may = call.current().principal.may
+    needed = {
+        state: "" if own and state == "cancelled" and permission == UPDATE else permission
+        for state, permission in moves[status].items()
+    }
+    if wanted not in needed:
+        allowed = [state for state, permission in needed.items() if not permission or may(permission)]
+        raise errors.InvalidTransition.between(status, wanted, allowed)
+    if needed[wanted] and not may(needed[wanted]):
+        raise errors.Denied.missing(needed[wanted])
+    return needed[wanted]
 
 
 def _check_cancel_reason(order: Order, change: Change) -> None:
@@ -228,12 +304,24 @@ async def _edit(session: AsyncSession, order: Order, edits: Mapping[str, str]) -
     changes = {name: text for name, text in edits.items() if getattr(order, name) != text}
     if not changes:
         return
+    check_not_final(order)
+    apply(order, changes)
+    await note(session, order.id, "edited", **asdict(acting()), detail=", ".join(sorted(changes)))
+    await tell_updated(session, order.id)
+
+
+def check_not_final(order: Order) -> None:
+    """Raise `Conflict` for an order that has ended."""
     if order.status in FINAL:
         message = f"a {order.status} order is final"
         raise errors.Conflict(message, code="ORDER_FINAL")
-    apply(order, changes)
-    principal, told = call.current().principal, ", ".join(sorted(changes))
-    await note(session, order.id, "edited", actor=principal.name, channel=_channel(principal), detail=told)
+
+
+async def tell_updated(session: AsyncSession, order_id: UUID) -> None:
+    """Tell the world that an order has changed in its state."""
+    row = await store.shown(session, order_id)
+    event = events_pb2.OrderUpdated(order=messages.order(row))
+    events.publish(session, event, subject=f"orders/{order_id}", audience=messages.audience(row))
 
 
 def apply(order: Order, edits: Mapping[str, Any]) -> None:
@@ -248,15 +336,13 @@ async def move(
     order: Order,
     status: str,
     *,
-    actor: str,
-    channel: str,
-    detail: str = "",
     at: datetime | None = None,
+    **told: Any,
 ) -> None:
-    """Set an order's state, its lines with it, and tell the world."""
+    """Set an order's state, take its lines along, and tell the world; `told` goes into the timeline."""
     before, order.status, order.updated_at = order.status, status, clock.now()
-    await store.move_lines(session, order.id, _LINES[status])
-    await note(session, order.id, status, at, actor=actor, channel=channel, detail=detail)
+    await store.move_lines(session, order.id, *_LINES[status])
+    await note(session, order.id, status, at, **told, moved=(before, status))
     row = await store.shown(session, order.id)
     event = events_pb2.OrderStatusChanged(order=messages.order(row), from_status=messages.number("OrderStatus", before))
     events.publish(session, event, subject=f"orders/{order.id}", audience=messages.audience(row))
@@ -269,13 +355,27 @@ async def note(
     at: datetime | None = None,
     /,
     *,
-    actor: str,
-    channel: str,
-    detail: str = "",
+    moved: tuple[str, str] = ("", ""),
+    **told: Any,
 ) -> None:
-    """Append to the order's timeline; `at` is when it happened, unless now."""
-    told = {"type": kind, "actor": actor, "channel": channel, "detail": detail, "occurred_at": at or clock.now()}
-    await store.add_event(session, order_id, {"tenant_id": events.of(session).principal.tenant, **told})
+    """Append to the order's timeline: who (`actor`, `subject`), from where (`channel`), in words (`detail`).
+
+    `at` is when it happened, unless now; `moved` are the states that were left and reached.
+    """
+    now = clock.now()
+    if kind == "queued":
+        moved = ("draft", "queued")
+    entry = {
+        "tenant_id": events.of(session).principal.tenant,
+        "type": kind,
+        "detail": "",
+        "from_status": moved[0],
+        "to_status": moved[1],
+        "occurred_at": at or now,
+        "recorded_at": now,
+        **told,
+    }
+    await store.add_event(session, order_id, entry)
 
 
 def _channel(principal: Principal) -> str:

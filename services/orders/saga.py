@@ -163,9 +163,11 @@ async def queue(session: AsyncSession, order_id: UUID, reservation: reservations
     await settle(session, order_id)
     await orders.note(session, order_id, "queued", actor=order.placed_by, channel="system")
     now = clock.now()
+    # The day on which it was accepted, however long its stock took.
+    day = order.day or now.date()
     # Late, for the counter is held until the commit and all orders of the site pass through it.
-    order.number = await store.next_number(session, order.tenant_id, order.site_id, now.date())
-    order.day, order.status, order.updated_at = now.date(), "queued", now
+    order.number = await store.next_number(session, order.tenant_id, order.site_id, day)
+    order.day, order.status, order.updated_at = day, "queued", now
     order.amount = sum(line.quantity * line.unit_price.amount for line in reservation.lines)
     order.currency = reservation.lines[0].unit_price.currency
     row = await store.shown(session, order_id)

@@ -52,10 +52,15 @@ SHOWN = sa.select(
 ).join(Saga, (Saga.tenant_id == Order.tenant_id) & (Saga.order_id == Order.id))
 
 ONE = db.Query(SHOWN.where(Order.id == sa.bindparam("id")).limit(sa.literal_column("1")))
+_station: Any = sa.bindparam("station_id", None, type_=sa.Uuid)
+_states: Any = sa.bindparam("states", type_=postgresql.ARRAY(sa.Text))
 QUEUE = db.Query(
     SHOWN.where(
         Order.site_id == sa.bindparam("site_id"),
+        # The states of the index, and those that are asked for.
         Order.status.in_([sa.literal_column(f"'{state}'") for state in QUEUED_STATES]),
+        Order.status == sa.func.any(_states),
+        _station.is_(None) | (Order.station_id == _station),
     )
     .order_by(Order.placed_at, Order.id)
     .limit(sa.literal_column(str(QUEUE_LENGTH_MAX)))
@@ -66,7 +71,7 @@ _RESERVED: list[Any] = [Order.site_id, Line.id, Line.menu_item_id, Line.quantity
 RESERVED = db.Query(
     sa.select(*_RESERVED)
     .join(Line, (Line.tenant_id == Order.tenant_id) & (Line.order_id == Order.id))
-    .where(Order.id == sa.bindparam("id"))
+    .where(Order.id == sa.bindparam("id"), Line.status != sa.literal_column("'voided'"))
     .order_by(Line.position)
     .limit(sa.literal_column("1000"))
 )
@@ -80,6 +85,7 @@ REFUSAL = db.Query(
 
 _tables: Any = (Order.__table__, Line.__table__, Saga.__table__, OrderEvent.__table__, OrderNumber.__table__)
 _orders, _lines, _sagas, _events, _numbers = _tables
+_TEXTS = postgresql.ARRAY(sa.Text)
 # Not the column's name: SQLAlchemy keeps that for what is written.
 _id: Any = sa.bindparam("of_order")
 _INSERT_ORDER = postgresql.insert(_orders).on_conflict_do_nothing().returning(_orders.c.id)
@@ -88,13 +94,30 @@ _INSERT_SAGA = sa.insert(_sagas)
 _FIND = sa.select(Order).where(Order.id == _id)
 _LOCK = _FIND.with_for_update()
 _SAGA_OF = sa.select(Saga).where(Saga.order_id == _id)
+_LINES_OF = sa.select(Line).where(Line.order_id == _id).order_by(Line.position)
 _SHOWN_ONE = SHOWN.where(Order.id == _id)
 _PRICE = (
     sa.update(_lines)
     .where(_lines.c.order_id == _id, _lines.c.id == sa.bindparam("line_id"))
     .values(name=sa.bindparam("priced_name"), unit_amount=sa.bindparam("priced"), currency=sa.bindparam("money"))
 )
-_MOVE_LINES = sa.update(_lines).where(_lines.c.order_id == _id).values(status=sa.bindparam("moved"))
+_MOVE_LINES = (
+    sa.update(_lines)
+    .where(_lines.c.order_id == _id, _lines.c.status == sa.func.any(sa.bindparam("left", type_=_TEXTS)))
+    .values(status=sa.bindparam("moved"))
+)
+_ANY_SERVED = sa.select(sa.literal(1)).where(_lines.c.order_id == _id, _lines.c.status == "served").limit(1)
+_again: Any = _lines.alias("again")
+_made_anew = (
+    sa.select(sa.func.coalesce(sa.func.sum(_again.c.quantity), 0))
+    .where(_again.c.order_id == _lines.c.order_id, _again.c.remake_of == _lines.c.id, _again.c.status != "voided")
+    .scalar_subquery()
+)
+_ANY_OUTSTANDING = (
+    sa.select(sa.literal(1))
+    .where(_lines.c.order_id == _id, _lines.c.status.in_(("pending", "preparing")), _lines.c.quantity > _made_anew)
+    .limit(1)
+)
 _NEXT_NUMBER = (
     postgresql.insert(_numbers)
     .on_conflict_do_update(index_elements=["tenant_id", "site_id", "day"], set_={"last": _numbers.c.last + 1})
@@ -147,9 +170,24 @@ async def price(session: AsyncSession, order_id: UUID, prices: Iterable[Mapping[
     await session.execute(_PRICE, [{**row, "of_order": order_id} for row in prices])
 
 
-async def move_lines(session: AsyncSession, order_id: UUID, status: str) -> None:
-    """Let the lines follow their order."""
-    await session.execute(_MOVE_LINES, {"of_order": order_id, "moved": status})
+async def move_lines(session: AsyncSession, order_id: UUID, status: str, left: Sequence[str]) -> None:
+    """Let the lines that are in the states `left` follow their order."""
+    await session.execute(_MOVE_LINES, {"of_order": order_id, "moved": status, "left": list(left)})
+
+
+async def any_served(session: AsyncSession, order_id: UUID) -> bool:
+    """Whether a line of an order has been handed out."""
+    return await session.scalar(_ANY_SERVED, {"of_order": order_id}) is not None
+
+
+async def any_outstanding(session: AsyncSession, order_id: UUID) -> bool:
+    """Whether a line of an order is still to be made; what is made anew in full counts no longer."""
+    return await session.scalar(_ANY_OUTSTANDING, {"of_order": order_id}) is not None
+
+
+async def lines_of(session: AsyncSession, order_id: UUID) -> list[Line]:
+    """The lines of an order that is held by this transaction, in their order."""
+    return list(await session.scalars(_LINES_OF, {"of_order": order_id}, execution_options={"populate_existing": True}))
 
 
 async def next_number(session: AsyncSession, tenant_id: UUID, site_id: UUID, day: date) -> int:

@@ -1,6 +1,7 @@
 """Where orders are placed, changed and read, whichever method asks."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -9,6 +10,7 @@ from switchyard.orders.v1 import orders_pb2
 
 from chassis import call, errors, idempotency
 from chassis.db import Database
+from chassis.sites import Sites
 from services.orders import messages, orders, saga, store
 
 Within = Callable[[AsyncSession], Awaitable[None]]
@@ -20,14 +22,16 @@ class Counter:
     What is given as `within` comes first in that transaction: it is kept with the change or not at all.
     """
 
-    def __init__(self, database: Database, sagas: saga.Sagas) -> None:
+    def __init__(self, database: Database, sagas: saga.Sagas, sites: Sites) -> None:
         self._database = database
         self._sagas = sagas
+        self._sites = sites
 
     async def place(self, request: Message, wish: orders.Wish, *, within: Within | None = None) -> orders_pb2.Order:
         """Place an order. `request`: what must be equal for the order to be the same. Raises what refuses it."""
         current = call.current()
         current.fingerprint = idempotency.fingerprint(request)
+        wish = await self.located(wish)
         async with self._database.transaction() as session:
             if within is not None:
                 await within(session)
@@ -47,6 +51,26 @@ class Counter:
             await orders.update(session, order_id, change)
         await self._sagas.work(order_id)
         return await self.read(order_id)
+
+    async def once(self, request: Message, order_id: UUID, act: Within) -> orders_pb2.Order:
+        """Do something to an order, once for each `Idempotency-Key`, and the steps that follow from it."""
+        current = call.current()
+        current.fingerprint = idempotency.fingerprint(request)
+        async with self._database.transaction() as session:
+            if not current.idempotency_key or await idempotency.begin(session) is None:
+                await act(session)
+                if current.idempotency_key:
+                    # The key names the order, not an answer: the order is asked what became of it.
+                    await idempotency.store(session, orders_pb2.Order(id=str(order_id)))
+        await self._sagas.work(order_id)
+        return await self.read(order_id)
+
+    async def located(self, wish: orders.Wish) -> orders.Wish:
+        """A wish with its site's business day. Raises `NotFound` for a site that the tenant does not have."""
+        site = await self._sites.get(wish.site_id)
+        if wish.station_id is not None and wish.station_id not in site.stations:
+            raise errors.Invalid(fields={"station_id": ["is not a station of the site"]})
+        return replace(wish, day=orders.business_day(site.time_zone))
 
     async def read(self, order_id: UUID) -> orders_pb2.Order:
         """One order. Raises `NotFound`."""

@@ -1,6 +1,7 @@
 """Orders, as the contract orders them."""
 
 from datetime import UTC
+from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -9,10 +10,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.orders.v1 import orders_pb2
 
-from chassis import call, errors, paging
+from chassis import call, clock, errors, paging
 from chassis.db import Database
 from chassis.rpc import server
-from services.orders import messages, orders, store
+from services.orders import assigning, messages, orders, store
 from services.orders.models import Order, OrderEvent, Saga
 from services.orders.rpc.counter import Counter
 
@@ -50,14 +51,30 @@ class OrdersRpc:
         principal = call.current().principal
         if not principal.may_see_site(UUID(request.site_id)):
             raise errors.NotFound
-        rows = await self._database.read(store.QUEUE, principal.tenant, site_id=UUID(request.site_id))
-        return orders_pb2.Queue(site_id=request.site_id, orders=[messages.order(row) for row in rows])
+        asked = {
+            "site_id": UUID(request.site_id),
+            "station_id": _uuid(request, "station_id"),
+            "states": [messages.word("OrderStatus", status) for status in request.status] or store.QUEUED_STATES,
+        }
+        rows = await self._database.read(store.QUEUE, principal.tenant, **asked)
+        return messages.queue(request.site_id, rows, clock.now())
 
     async def GetOrder(self, request: orders_pb2.GetOrderRequest) -> orders_pb2.Order:
         return await self._counter.read(UUID(request.id))
 
     async def UpdateOrder(self, request: orders_pb2.UpdateOrderRequest) -> orders_pb2.Order:
         return await self._counter.change(UUID(request.id), _change(request))
+
+    async def CancelOrder(self, request: orders_pb2.CancelOrderRequest) -> orders_pb2.Order:
+        change = orders.Change(status="cancelled", cancel_reason=request.reason)
+        return await self._counter.once(
+            request, UUID(request.id), partial(orders.update, order_id=UUID(request.id), change=change)
+        )
+
+    @server.transactional
+    async def AssignOrder(self, request: orders_pb2.AssignOrderRequest, session: AsyncSession) -> orders_pb2.Order:
+        order = await assigning.assign(session, UUID(request.id), _uuid(request, "user_id"))
+        return messages.order(await store.shown(session, order.id))
 
     @server.transactional
     async def ListOrderEvents(
@@ -74,11 +91,16 @@ class OrdersRpc:
 _EVENT_COLUMNS: list[Any] = [
     OrderEvent.sequence.label("id"),
     OrderEvent.type,
-    OrderEvent.actor,
-    OrderEvent.channel,
-    OrderEvent.detail,
-    OrderEvent.occurred_at,
+    *(
+        column
+        for column in OrderEvent.__table__.columns
+        if column.name not in {"tenant_id", "order_id", "sequence", "type"}
+    ),
 ]
+
+
+def _uuid(request: Any, name: str) -> UUID | None:
+    return UUID(getattr(request, name)) if request.HasField(name) else None
 
 
 def wished(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderRequest, site_id: str) -> orders.Wish:
@@ -86,11 +108,11 @@ def wished(request: orders_pb2.PlaceOrderRequest | orders_pb2.PlaceKioskOrderReq
     return orders.Wish(
         site_id=UUID(site_id),
         lines=list(request.lines),
-        id=UUID(request.id) if request.HasField("id") else None,
+        id=_uuid(request, "id"),
         payment_method=messages.word("PaymentMethod", request.payment_method),
         customer_name=request.customer_name,
         notes=request.notes,
-        station_id=UUID(request.station_id) if request.HasField("station_id") else None,
+        station_id=_uuid(request, "station_id"),
         customer_id=request.customer_id,
         payment_token=request.payment_token,
     )
@@ -107,16 +129,25 @@ def _change(request: orders_pb2.UpdateOrderRequest) -> orders.Change:
     return orders.Change(status=status, cancel_reason=reason, edits=edits)
 
 
+_IDS = ("site_id", "assigned_to", "station_id", "bulk_id")
+
+
 def _filters(request: orders_pb2.ListOrdersRequest) -> list[Any]:
     principal = call.current().principal
+    states = [messages.word("OrderStatus", status) for status in request.status]
+    number = request.q.removeprefix("#")
     asked: list[tuple[bool, Any]] = [
         (bool(principal.sites), Order.site_id.in_([UUID(site) for site in principal.sites])),
         (principal.kind == "kiosk", Order.placed_by == principal.name),
-        (request.status != 0, Order.status == messages.word("OrderStatus", request.status)),
-        (request.HasField("site_id"), Order.site_id == (UUID(request.site_id) if request.site_id else None)),
+        (len(states) == 1, Order.status == (states or [""])[0]),
+        (len(states) > 1, Order.status.in_(states)),
+        *((request.HasField(name), getattr(Order, name) == _uuid(request, name)) for name in _IDS),
         (request.channel != 0, Order.channel == messages.word("Channel", request.channel)),
         (request.HasField("date_from"), Order.placed_at >= request.date_from.ToDatetime(UTC)),
         (request.HasField("date_to"), Order.placed_at < request.date_to.ToDatetime(UTC)),
         (request.saga_state != 0, Saga.state == messages.word("SagaState", request.saga_state)),
+        (bool(request.group_code), Order.group_code == request.group_code.upper()),
+        (bool(request.customer_id), Order.customer_id == request.customer_id),
+        (bool(number), Order.number == int(number or 0)),
     ]
     return [condition for applies, condition in asked if applies]

@@ -224,7 +224,7 @@ async def open_shop(
     def build(service: Service) -> None:
         channel: Any = service.channel("inventory")
         parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
-        counter = Counter(service.database, parts["sagas"])
+        counter = Counter(service.database, parts["sagas"], service.sites())
         parts["rpc"] = OrdersRpc(service.database, counter, service.pager())
         service.serve(parts["rpc"])
         more(service, counter, parts["sagas"])

@@ -167,7 +167,7 @@ class TestListOrders:
         kept, moved = await shop.place(), await shop.place()
         await shop.patch(moved.id, status=PREPARING)
         request = orders_pb2.ListOrdersRequest(
-            status=QUEUED,
+            status=[QUEUED],
             site_id=shop.site,
             channel=orders_pb2.CHANNEL_MOBILE,
             saga_state=orders_pb2.SAGA_STATE_SETTLED,

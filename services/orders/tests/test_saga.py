@@ -48,7 +48,9 @@ class Mortal:
         self.service = self._database.service
         self.read = self._database.read
         self.sagas = Sagas(self, self)  # type: ignore[arg-type]
-        self.rpc = OrdersRpc(self, Counter(self, self.sagas), shop.running.service.pager())  # type: ignore[arg-type]
+        self.rpc = OrdersRpc(
+            self, Counter(self, self.sagas, shop.running.service.sites()), shop.running.service.pager()
+        )  # type: ignore[arg-type]
 
     def _point(self) -> None:
         self._left -= 1

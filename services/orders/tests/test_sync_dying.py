@@ -37,7 +37,7 @@ class Mortal:
         self._left = dies_at
         self.service = self._database.service
         self.read = self._database.read
-        counter = Counter(self, Sagas(self, self))  # type: ignore[arg-type]
+        counter = Counter(self, Sagas(self, self), shop.running.service.sites())  # type: ignore[arg-type]
         self.rpc = SyncRpc(self, counter, deadline_s=60.0)  # type: ignore[arg-type]
 
     def _point(self) -> None:

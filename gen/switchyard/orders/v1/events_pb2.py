@@ -27,7 +27,7 @@ from switchyard.orders.v1 import groups_pb2 as switchyard_dot_orders_dot_v1_dot_
 from switchyard.orders.v1 import orders_pb2 as switchyard_dot_orders_dot_v1_dot_orders__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a\x1fswitchyard/orders/v1/bulk.proto\x1a!switchyard/orders/v1/groups.proto\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatus\"P\n\x13\x42ulkOrderProgressed\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32\'.switchyard.orders.v1.BulkOrderProgress\"J\n\x11GroupOrderCreated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"J\n\x11GroupOrderUpdated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"<\n\x0eOrderConfirmed\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"C\n\x15OrderPosStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"8\n\x14PosConnectionChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\"4\n\x0eOrdersImported\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x11\n\torder_ids\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!switchyard/orders/v1/events.proto\x12\x14switchyard.orders.v1\x1a\x1fswitchyard/orders/v1/bulk.proto\x1a!switchyard/orders/v1/groups.proto\x1a!switchyard/orders/v1/orders.proto\"9\n\x0bOrderPlaced\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"x\n\x12OrderStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x36\n\x0b\x66rom_status\x18\x02 \x01(\x0e\x32!.switchyard.orders.v1.OrderStatus\"Q\n\rOrderAssigned\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x14\n\x0c\x66rom_user_id\x18\x02 \x01(\t\":\n\x0cOrderUpdated\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"\x86\x01\n\x10OrderLineChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x35\n\x0b\x66rom_status\x18\x03 \x01(\x0e\x32 .switchyard.orders.v1.LineStatus\"P\n\x13\x42ulkOrderProgressed\x12\x39\n\x08progress\x18\x01 \x01(\x0b\x32\'.switchyard.orders.v1.BulkOrderProgress\"J\n\x11GroupOrderCreated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"J\n\x11GroupOrderUpdated\x12\x35\n\x0bgroup_order\x18\x01 \x01(\x0b\x32 .switchyard.orders.v1.GroupOrder\"<\n\x0eOrderConfirmed\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"C\n\x15OrderPosStatusChanged\x12*\n\x05order\x18\x01 \x01(\x0b\x32\x1b.switchyard.orders.v1.Order\"8\n\x14PosConnectionChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08\"4\n\x0eOrdersImported\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x11\n\torder_ids\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,18 +38,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERPLACED']._serialized_end=219
   _globals['_ORDERSTATUSCHANGED']._serialized_start=221
   _globals['_ORDERSTATUSCHANGED']._serialized_end=341
-  _globals['_BULKORDERPROGRESSED']._serialized_start=343
-  _globals['_BULKORDERPROGRESSED']._serialized_end=423
-  _globals['_GROUPORDERCREATED']._serialized_start=425
-  _globals['_GROUPORDERCREATED']._serialized_end=499
-  _globals['_GROUPORDERUPDATED']._serialized_start=501
-  _globals['_GROUPORDERUPDATED']._serialized_end=575
-  _globals['_ORDERCONFIRMED']._serialized_start=577
-  _globals['_ORDERCONFIRMED']._serialized_end=637
-  _globals['_ORDERPOSSTATUSCHANGED']._serialized_start=639
-  _globals['_ORDERPOSSTATUSCHANGED']._serialized_end=706
-  _globals['_POSCONNECTIONCHANGED']._serialized_start=708
-  _globals['_POSCONNECTIONCHANGED']._serialized_end=764
-  _globals['_ORDERSIMPORTED']._serialized_start=766
-  _globals['_ORDERSIMPORTED']._serialized_end=818
+  _globals['_ORDERASSIGNED']._serialized_start=343
+  _globals['_ORDERASSIGNED']._serialized_end=424
+  _globals['_ORDERUPDATED']._serialized_start=426
+  _globals['_ORDERUPDATED']._serialized_end=484
+  _globals['_ORDERLINECHANGED']._serialized_start=487
+  _globals['_ORDERLINECHANGED']._serialized_end=621
+  _globals['_BULKORDERPROGRESSED']._serialized_start=623
+  _globals['_BULKORDERPROGRESSED']._serialized_end=703
+  _globals['_GROUPORDERCREATED']._serialized_start=705
+  _globals['_GROUPORDERCREATED']._serialized_end=779
+  _globals['_GROUPORDERUPDATED']._serialized_start=781
+  _globals['_GROUPORDERUPDATED']._serialized_end=855
+  _globals['_ORDERCONFIRMED']._serialized_start=857
+  _globals['_ORDERCONFIRMED']._serialized_end=917
+  _globals['_ORDERPOSSTATUSCHANGED']._serialized_start=919
+  _globals['_ORDERPOSSTATUSCHANGED']._serialized_end=986
+  _globals['_POSCONNECTIONCHANGED']._serialized_start=988
+  _globals['_POSCONNECTIONCHANGED']._serialized_end=1044
+  _globals['_ORDERSIMPORTED']._serialized_start=1046
+  _globals['_ORDERSIMPORTED']._serialized_end=1098
 # @@protoc_insertion_point(module_scope)

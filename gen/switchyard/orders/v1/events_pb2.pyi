@@ -23,6 +23,30 @@ class OrderStatusChanged(_message.Message):
     from_status: _orders_pb2.OrderStatus
     def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ..., from_status: _Optional[_Union[_orders_pb2.OrderStatus, str]] = ...) -> None: ...
 
+class OrderAssigned(_message.Message):
+    __slots__ = ("order", "from_user_id")
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    FROM_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    from_user_id: str
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ..., from_user_id: _Optional[str] = ...) -> None: ...
+
+class OrderUpdated(_message.Message):
+    __slots__ = ("order",)
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ...) -> None: ...
+
+class OrderLineChanged(_message.Message):
+    __slots__ = ("order", "line_id", "from_status")
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    LINE_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_STATUS_FIELD_NUMBER: _ClassVar[int]
+    order: _orders_pb2.Order
+    line_id: str
+    from_status: _orders_pb2.LineStatus
+    def __init__(self, order: _Optional[_Union[_orders_pb2.Order, _Mapping]] = ..., line_id: _Optional[str] = ..., from_status: _Optional[_Union[_orders_pb2.LineStatus, str]] = ...) -> None: ...
+
 class BulkOrderProgressed(_message.Message):
     __slots__ = ("progress",)
     PROGRESS_FIELD_NUMBER: _ClassVar[int]

@@ -277,7 +277,7 @@ class PlaceKioskOrderRequest(_message.Message):
     def __init__(self, catalog_id: _Optional[str] = ..., id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., station_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., payment_token: _Optional[str] = ...) -> None: ...
 
 class ListOrdersRequest(_message.Message):
-    __slots__ = ("page_size", "cursor", "order_by", "status", "site_id", "channel", "date_from", "date_to", "saga_state")
+    __slots__ = ("page_size", "cursor", "order_by", "status", "site_id", "channel", "date_from", "date_to", "saga_state", "assigned_to", "station_id", "bulk_id", "group_code", "customer_id", "q")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     ORDER_BY_FIELD_NUMBER: _ClassVar[int]
@@ -287,16 +287,28 @@ class ListOrdersRequest(_message.Message):
     DATE_FROM_FIELD_NUMBER: _ClassVar[int]
     DATE_TO_FIELD_NUMBER: _ClassVar[int]
     SAGA_STATE_FIELD_NUMBER: _ClassVar[int]
+    ASSIGNED_TO_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    BULK_ID_FIELD_NUMBER: _ClassVar[int]
+    GROUP_CODE_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    Q_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     cursor: str
     order_by: str
-    status: OrderStatus
+    status: _containers.RepeatedScalarFieldContainer[OrderStatus]
     site_id: str
     channel: Channel
     date_from: _timestamp_pb2.Timestamp
     date_to: _timestamp_pb2.Timestamp
     saga_state: SagaState
-    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., site_id: _Optional[str] = ..., channel: _Optional[_Union[Channel, str]] = ..., date_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., date_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ...) -> None: ...
+    assigned_to: str
+    station_id: str
+    bulk_id: str
+    group_code: str
+    customer_id: str
+    q: str
+    def __init__(self, page_size: _Optional[int] = ..., cursor: _Optional[str] = ..., order_by: _Optional[str] = ..., status: _Optional[_Iterable[_Union[OrderStatus, str]]] = ..., site_id: _Optional[str] = ..., channel: _Optional[_Union[Channel, str]] = ..., date_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., date_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., assigned_to: _Optional[str] = ..., station_id: _Optional[str] = ..., bulk_id: _Optional[str] = ..., group_code: _Optional[str] = ..., customer_id: _Optional[str] = ..., q: _Optional[str] = ...) -> None: ...
 
 class ListOrdersResponse(_message.Message):
     __slots__ = ("orders", "next_cursor")
@@ -307,18 +319,36 @@ class ListOrdersResponse(_message.Message):
     def __init__(self, orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ..., next_cursor: _Optional[str] = ...) -> None: ...
 
 class GetQueueRequest(_message.Message):
-    __slots__ = ("site_id",)
+    __slots__ = ("site_id", "station_id", "status")
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     site_id: str
-    def __init__(self, site_id: _Optional[str] = ...) -> None: ...
+    station_id: str
+    status: _containers.RepeatedScalarFieldContainer[OrderStatus]
+    def __init__(self, site_id: _Optional[str] = ..., station_id: _Optional[str] = ..., status: _Optional[_Iterable[_Union[OrderStatus, str]]] = ...) -> None: ...
 
 class Queue(_message.Message):
-    __slots__ = ("site_id", "orders")
+    __slots__ = ("site_id", "orders", "places", "as_of")
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
+    PLACES_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     site_id: str
     orders: _containers.RepeatedCompositeFieldContainer[Order]
-    def __init__(self, site_id: _Optional[str] = ..., orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ...) -> None: ...
+    places: _containers.RepeatedCompositeFieldContainer[QueuePlace]
+    as_of: _timestamp_pb2.Timestamp
+    def __init__(self, site_id: _Optional[str] = ..., orders: _Optional[_Iterable[_Union[Order, _Mapping]]] = ..., places: _Optional[_Iterable[_Union[QueuePlace, _Mapping]]] = ..., as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class QueuePlace(_message.Message):
+    __slots__ = ("order_id", "ahead", "age_s")
+    ORDER_ID_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    AGE_S_FIELD_NUMBER: _ClassVar[int]
+    order_id: str
+    ahead: int
+    age_s: int
+    def __init__(self, order_id: _Optional[str] = ..., ahead: _Optional[int] = ..., age_s: _Optional[int] = ...) -> None: ...
 
 class GetOrderRequest(_message.Message):
     __slots__ = ("id",)
@@ -336,6 +366,22 @@ class UpdateOrderRequest(_message.Message):
     update_mask: _field_mask_pb2.FieldMask
     def __init__(self, id: _Optional[str] = ..., order: _Optional[_Union[Order, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
+class CancelOrderRequest(_message.Message):
+    __slots__ = ("id", "reason")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    reason: str
+    def __init__(self, id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AssignOrderRequest(_message.Message):
+    __slots__ = ("id", "user_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    user_id: str
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+
 class ListOrderEventsRequest(_message.Message):
     __slots__ = ("id", "page_size", "cursor")
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -347,20 +393,30 @@ class ListOrderEventsRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., page_size: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
 
 class OrderEvent(_message.Message):
-    __slots__ = ("sequence", "type", "actor", "channel", "detail", "occurred_at")
+    __slots__ = ("sequence", "type", "actor", "channel", "detail", "occurred_at", "subject", "line_id", "from_status", "to_status", "recorded_at")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    LINE_ID_FIELD_NUMBER: _ClassVar[int]
+    FROM_STATUS_FIELD_NUMBER: _ClassVar[int]
+    TO_STATUS_FIELD_NUMBER: _ClassVar[int]
+    RECORDED_AT_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     type: str
     actor: str
     channel: Channel
     detail: str
     occurred_at: _timestamp_pb2.Timestamp
-    def __init__(self, sequence: _Optional[int] = ..., type: _Optional[str] = ..., actor: _Optional[str] = ..., channel: _Optional[_Union[Channel, str]] = ..., detail: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    subject: str
+    line_id: str
+    from_status: str
+    to_status: str
+    recorded_at: _timestamp_pb2.Timestamp
+    def __init__(self, sequence: _Optional[int] = ..., type: _Optional[str] = ..., actor: _Optional[str] = ..., channel: _Optional[_Union[Channel, str]] = ..., detail: _Optional[str] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject: _Optional[str] = ..., line_id: _Optional[str] = ..., from_status: _Optional[str] = ..., to_status: _Optional[str] = ..., recorded_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListOrderEventsResponse(_message.Message):
     __slots__ = ("events", "next_cursor")

@@ -65,6 +65,16 @@ class OrdersServiceStub:
                 request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.UpdateOrderRequest.SerializeToString,
                 response_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
                 _registered_method=True)
+        self.CancelOrder = channel.unary_unary(
+                '/switchyard.orders.v1.OrdersService/CancelOrder',
+                request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.CancelOrderRequest.SerializeToString,
+                response_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+                _registered_method=True)
+        self.AssignOrder = channel.unary_unary(
+                '/switchyard.orders.v1.OrdersService/AssignOrder',
+                request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.SerializeToString,
+                response_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+                _registered_method=True)
         self.ListOrderEvents = channel.unary_unary(
                 '/switchyard.orders.v1.OrdersService/ListOrderEvents',
                 request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.ListOrderEventsRequest.SerializeToString,
@@ -100,7 +110,7 @@ class OrdersServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetQueue(self, request, context):
-        """The live queue of a site: orders that are queued, preparing or ready, oldest first.
+        """The live queue of a site, or of one of its stations: orders that are queued, preparing or ready, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,8 +125,27 @@ class OrdersServiceServicer:
 
     def UpdateOrder(self, request, context):
         """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
-        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
-        once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. Its lines go along; an
+        order of which something has been handed out is not cancelled (409 `LINES_SERVED`), and a ready one of which a line is
+        still to be made is completed with `orders.override` only (409 `LINES_OUTSTANDING`). A completion takes effect once
+        inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOrder(self, request, context):
+        """Cancel an order. Whoever placed it may until somebody begins to make it; everybody else, and from then on, as in
+        `PATCH orders/{id}`. Cancelling what is cancelled changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AssignOrder(self, request, context):
+        """Say who makes an order; without `user_id`, that nobody does yet. One takes an order that nobody makes, and gives one's
+        own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
+        The same again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +189,16 @@ def add_OrdersServiceServicer_to_server(servicer, server):
             'UpdateOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateOrder,
                     request_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.UpdateOrderRequest.FromString,
+                    response_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.SerializeToString,
+            ),
+            'CancelOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOrder,
+                    request_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.CancelOrderRequest.FromString,
+                    response_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.SerializeToString,
+            ),
+            'AssignOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignOrder,
+                    request_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.FromString,
                     response_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.SerializeToString,
             ),
             'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
@@ -330,6 +369,60 @@ class OrdersService:
             target,
             '/switchyard.orders.v1.OrdersService/UpdateOrder',
             switchyard_dot_orders_dot_v1_dot_orders__pb2.UpdateOrderRequest.SerializeToString,
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.orders.v1.OrdersService/CancelOrder',
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.CancelOrderRequest.SerializeToString,
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.orders.v1.OrdersService/AssignOrder',
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.SerializeToString,
             switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
             options,
             channel_credentials,

@@ -43,13 +43,24 @@ class OrdersServiceStub:
     ListOrders: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListOrdersRequest, _orders_pb2.ListOrdersResponse]
     """List orders, newest first. A kiosk sees its own."""
     GetQueue: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetQueueRequest, _orders_pb2.Queue]
-    """The live queue of a site: orders that are queued, preparing or ready, oldest first."""
+    """The live queue of a site, or of one of its stations: orders that are queued, preparing or ready, oldest first."""
     GetOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.Order]
     """Read one order. A kiosk reads its own."""
     UpdateOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.UpdateOrderRequest, _orders_pb2.Order]
     """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
-    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
-    once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. Its lines go along; an
+    order of which something has been handed out is not cancelled (409 `LINES_SERVED`), and a ready one of which a line is
+    still to be made is completed with `orders.override` only (409 `LINES_OUTSTANDING`). A completion takes effect once
+    inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    """
+    CancelOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.Order]
+    """Cancel an order. Whoever placed it may until somebody begins to make it; everybody else, and from then on, as in
+    `PATCH orders/{id}`. Cancelling what is cancelled changes nothing.
+    """
+    AssignOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.AssignOrderRequest, _orders_pb2.Order]
+    """Say who makes an order; without `user_id`, that nobody does yet. One takes an order that nobody makes, and gives one's
+    own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
+    The same again changes nothing.
     """
     ListOrderEvents: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]
     """The order's timeline: who did what, when and from where."""
@@ -69,13 +80,24 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     ListOrders: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListOrdersRequest, _orders_pb2.ListOrdersResponse]  # type: ignore[assignment]
     """List orders, newest first. A kiosk sees its own."""
     GetQueue: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetQueueRequest, _orders_pb2.Queue]  # type: ignore[assignment]
-    """The live queue of a site: orders that are queued, preparing or ready, oldest first."""
+    """The live queue of a site, or of one of its stations: orders that are queued, preparing or ready, oldest first."""
     GetOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.GetOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Read one order. A kiosk reads its own."""
     UpdateOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.UpdateOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
-    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
-    once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. Its lines go along; an
+    order of which something has been handed out is not cancelled (409 `LINES_SERVED`), and a ready one of which a line is
+    still to be made is completed with `orders.override` only (409 `LINES_OUTSTANDING`). A completion takes effect once
+    inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+    """
+    CancelOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.CancelOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
+    """Cancel an order. Whoever placed it may until somebody begins to make it; everybody else, and from then on, as in
+    `PATCH orders/{id}`. Cancelling what is cancelled changes nothing.
+    """
+    AssignOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.AssignOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
+    """Say who makes an order; without `user_id`, that nobody does yet. One takes an order that nobody makes, and gives one's
+    own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
+    The same again changes nothing.
     """
     ListOrderEvents: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]  # type: ignore[assignment]
     """The order's timeline: who did what, when and from where."""
@@ -116,7 +138,7 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orders_pb2.GetQueueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.Queue, _abc.Awaitable[_orders_pb2.Queue]]:
-        """The live queue of a site: orders that are queued, preparing or ready, oldest first."""
+        """The live queue of a site, or of one of its stations: orders that are queued, preparing or ready, oldest first."""
 
     @_abc_1.abstractmethod
     def GetOrder(
@@ -133,8 +155,31 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
         """Move an order along its state machine, or change its notes. Staff go forward one step and cancel what nobody has begun
-        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. A completion takes effect
-        once inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+        to make; with `orders.override` one may skip, and cancel, with a reason, what is being made. Its lines go along; an
+        order of which something has been handed out is not cancelled (409 `LINES_SERVED`), and a ready one of which a line is
+        still to be made is completed with `orders.override` only (409 `LINES_OUTSTANDING`). A completion takes effect once
+        inventory has booked the stock out; until that is known the order can neither be moved nor cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelOrder(
+        self,
+        request: _orders_pb2.CancelOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
+        """Cancel an order. Whoever placed it may until somebody begins to make it; everybody else, and from then on, as in
+        `PATCH orders/{id}`. Cancelling what is cancelled changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def AssignOrder(
+        self,
+        request: _orders_pb2.AssignOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
+        """Say who makes an order; without `user_id`, that nobody does yet. One takes an order that nobody makes, and gives one's
+        own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
+        The same again changes nothing.
         """
 
     @_abc_1.abstractmethod
