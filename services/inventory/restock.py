@@ -185,6 +185,9 @@ async def _count(session: AsyncSession, row: RestockPlan, told: Sequence[pb.Rece
 
 async def _bring_in(session: AsyncSession, row: RestockPlan, receipt_id: UUID, told: Sequence[pb.ReceivedLine]) -> None:
     ids = [UUID(line.item_id) for line in told]
+    there = await store.keep_items(session, ids)
+    if retired := [place for place, item_id in enumerate(ids) if item_id not in there]:
+        raise errors.Invalid(fields={f"lines.{place}.item_id": ["has been retired"] for place in retired})
     items = await store.items_by_id(session, ids)
     balances = await store.lock_balances(session, tenant=row.tenant_id, site_id=row.site_id, item_ids=ids)
     for position, line in enumerate(told):

@@ -22,6 +22,8 @@ from services.inventory.tests.support import Stub
 DRAFT, APPROVED, ORDERED = pb.RESTOCK_STATE_DRAFT, pb.RESTOCK_STATE_APPROVED, pb.RESTOCK_STATE_ORDERED
 PARTLY, RECEIVED = pb.RESTOCK_STATE_PARTIALLY_RECEIVED, pb.RESTOCK_STATE_RECEIVED
 CANCELLED = pb.RESTOCK_STATE_CANCELLED
+# Of two deliveries of one lot the date is the same, whichever second they come in.
+TODAY = clock.now().replace(microsecond=0)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Buyer:
     async def receive(self, plan_id: str, item_id: str, quantity: int, **more: Any) -> pb.RestockPlan:
         line = pb.ReceivedLine(item_id=item_id, quantity=quantity, lot=more.pop("lot", "L1"))
         if "days" in more:
-            line.expires_at.FromDatetime((clock.now() + timedelta(days=more.pop("days"))).replace(microsecond=0))
+            line.expires_at.FromDatetime(TODAY + timedelta(days=more.pop("days")))
         request = pb.ReceiveRestockPlanRequest(id=plan_id, lines=[line], **more)
         return await self.stub.ReceiveRestockPlan(request)  # type: ignore[no-any-return]
 
@@ -282,6 +284,17 @@ class TestReceive:
         assert (refusal.value.code, set(refusal.value.fields)) == ("MORE_THAN_ORDERED", {"lines.1.quantity"})
         assert [line.received for line in (await buyer.read(plan.id)).lines] == [0, 0]
         assert await buyer.on_hand(first) == 0
+
+    async def test_of_a_retired_item_nothing_comes(self, serve: Serve, tenant: Tenant) -> None:
+        buyer = await Buyer.open(serve, tenant)
+        item_id = await buyer.item()
+        plan = await buyer.plan(item_id, state=ORDERED)
+        await buyer.stub.DeleteItem(inventory_pb2.DeleteItemRequest(id=item_id))
+
+        with pytest.raises(errors.Invalid):
+            await buyer.receive(plan.id, item_id, 1)
+
+        assert (await buyer.read(plan.id)).lines[0].received == 0
 
     async def test_a_lot_has_one_date(self, serve: Serve, tenant: Tenant) -> None:
         buyer = await Buyer.open(serve, tenant)

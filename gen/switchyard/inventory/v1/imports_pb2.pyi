@@ -50,7 +50,7 @@ IMPORT_STATE_SUCCEEDED: ImportState
 IMPORT_STATE_FAILED: ImportState
 
 class ItemChange(_message.Message):
-    __slots__ = ("id", "version", "sku", "name", "category", "supplier", "low_stock_threshold")
+    __slots__ = ("id", "version", "sku", "name", "category", "supplier", "low_stock_threshold", "allow_backorder")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SKU_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +58,7 @@ class ItemChange(_message.Message):
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     SUPPLIER_FIELD_NUMBER: _ClassVar[int]
     LOW_STOCK_THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_BACKORDER_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     sku: str
@@ -65,7 +66,8 @@ class ItemChange(_message.Message):
     category: str
     supplier: str
     low_stock_threshold: int
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., sku: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., supplier: _Optional[str] = ..., low_stock_threshold: _Optional[int] = ...) -> None: ...
+    allow_backorder: bool
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., sku: _Optional[str] = ..., name: _Optional[str] = ..., category: _Optional[str] = ..., supplier: _Optional[str] = ..., low_stock_threshold: _Optional[int] = ..., allow_backorder: _Optional[bool] = ...) -> None: ...
 
 class ItemDeletion(_message.Message):
     __slots__ = ("id", "version")
