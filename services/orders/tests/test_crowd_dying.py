@@ -63,7 +63,7 @@ async def _submit_and_die(crowd: Crowd, group_id: str, dies_at: int) -> bool:
     """Whether the process lived to the end (in whichever way)."""
     service, sagas = crowd.shop.running.service, crowd.shop.sagas
     database: Any = Mortal(service.database, dies_at)
-    keeping = GroupKeeping(database, Counter(database, sagas), sagas)
+    keeping = GroupKeeping(database, Counter(database, sagas, crowd.shop.running.service.sites()), sagas)
     rpc = GroupsRpc(database, keeping, service.sites(), service.pager())
     with call.answering(call.Call(crowd.host, "orders.SubmitGroupOrder", category="financial")):
         try:
@@ -141,7 +141,9 @@ class TestPlacing:
             created = await crowd.bulks().CreateBulkOrder(wishes)
             database: Any = Mortal(crowd.shop.running.service.database, point)
             with suppress(Died):
-                await BulkPlacing(database, Counter(database, crowd.shop.sagas)).resume()
+                await BulkPlacing(
+                    database, Counter(database, crowd.shop.sagas, crowd.shop.running.service.sites())
+                ).resume()
             await _until_quiet()
             await crowd.later(crowd.placing.resume, timedelta(minutes=5))
 
