@@ -7,9 +7,9 @@ from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from switchyard.inventory.v1 import webhooks_pb2
+from switchyard.inventory.v1 import events_pb2, webhooks_pb2
 
-from chassis import audit, call, clock, errors
+from chassis import audit, call, clock, errors, events
 from chassis.encryption import Vault
 from services.inventory import webhook_store
 from services.inventory.webhook_models import WebhookEndpoint
@@ -45,6 +45,7 @@ async def put(
     made = _replace_secret(row, told, vault)
     if session.is_modified(row):
         row.version += 1
+        _tell(session, row)
     audit.about(session, f"webhook_endpoints/{site_id}/{told.provider}")
     await session.flush()
     return row, made
@@ -55,6 +56,7 @@ async def remove(session: AsyncSession, site_id: UUID, provider: str) -> None:
     row = await get(session, site_id, provider, lock=True)
     call.current().require_version(row.version)
     await session.delete(row)
+    _tell(session, row, deleted=True)
 
 
 def verify(row: WebhookEndpoint, sent: Sent, vault: Vault) -> None:
@@ -87,7 +89,14 @@ async def _create(
     row.secret = vault.seal((made or told.secret).encode(), row.about)
     session.add(row)
     await session.flush()
+    _tell(session, row)
     return row, made
+
+
+def _tell(session: AsyncSession, row: WebhookEndpoint, *, deleted: bool = False) -> None:
+    """Whoever manages the tenant's POS hears of it; of the secrets nothing is said."""
+    event = events_pb2.WebhookEndpointChanged(site_id=str(row.site_id), provider=row.provider, deleted=deleted)
+    events.publish(session, event, subject=f"webhook_endpoints/{row.site_id}/{row.provider}", audience=["tenant"])
 
 
 def _replace_secret(row: WebhookEndpoint, told: webhooks_pb2.PutWebhookEndpointRequest, vault: Vault) -> str:

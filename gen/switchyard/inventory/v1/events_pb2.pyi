@@ -184,3 +184,13 @@ class ItemsImported(_message.Message):
     updated: int
     rejected: int
     def __init__(self, import_id: _Optional[str] = ..., created: _Optional[int] = ..., updated: _Optional[int] = ..., rejected: _Optional[int] = ...) -> None: ...
+
+class WebhookEndpointChanged(_message.Message):
+    __slots__ = ("site_id", "provider", "deleted")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    provider: str
+    deleted: bool
+    def __init__(self, site_id: _Optional[str] = ..., provider: _Optional[str] = ..., deleted: _Optional[bool] = ...) -> None: ...
