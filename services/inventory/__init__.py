@@ -1,13 +1,12 @@
 """What is in stock, what is promised, and what a site sells.
 
-Owns: items, batches, the movement ledger, balances, reservations, menu items, restock plans, imports of items.
-RPCs: ListItems to DeleteItem; ListBatches, CreateBatch; ListMovements, CreateMovement, VerifyLedger; ListMenuItems to
-DeleteMenuItem, ListProducts; ListRestockPlans to ListRestockSuggestions; BatchItems, ImportItems to ListImportErrors;
-Reserve, PostReservation, ReleaseReservation (for services).
-Events out: ItemCreated, ItemUpdated, StockMoved, StockDepleted, LowStock, MenuItemSoldOut, ReservationExpired,
-RestockPlanChanged, ItemsImported.
-Events in: none.
+Owns: items, batches, the ledger, balances, stations' stock, reservations, the menu, restock plans, imports, webhooks in.
+RPCs, one service for each contract: InventoryService, StockService, MenuService, RestockService, ImportsService,
+WebhooksService; ReservationsService (for services).
+Events out: ItemCreated, ItemUpdated, StockMoved, StationStockMoved, StockDepleted, LowStock, BatchStatusChanged,
+BatchExpiring, MenuItemCreated to MenuItemDeleted, MenuItemSiteUpdated, MenuItemSoldOut, ReservationExpired,
+RestockPlanChanged, ItemsImported, WebhookEndpointChanged.
+Events in: its own of stock, from which follows what has sold out.
 
-Stock changes by movements alone. Whoever changes the stock of an item at a site holds the lock on its balance row, and
-takes such locks in the order of the items' ids.
+Stock changes by movements alone. Whoever changes it at a site holds the lock on its balance row, in the items' order.
 """
