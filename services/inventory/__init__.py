@@ -1,6 +1,6 @@
 """What is in stock, what is promised, and what a site sells.
 
-Owns: items, batches, the ledger, balances, stations' stock, reservations, the menu, restock plans, imports, webhooks in.
+Owns: items, batches, the ledger, balances, stations' stock, reservations, the menu, restock plans, imports, webhooks.
 RPCs, one service for each contract: InventoryService, StockService, MenuService, RestockService, ImportsService,
 WebhooksService; ReservationsService (for services).
 Events out: ItemCreated, ItemUpdated, StockMoved, StationStockMoved, StockDepleted, LowStock, BatchStatusChanged,
