@@ -390,11 +390,14 @@ class TestWhoMay:
     async def test_without_the_permission_to_change_orders(self, shop: Any) -> None:
         clerk = Till(shop, shop.tenant.user(permissions={"orders.create", "orders.read"}, roles=("clerk",)))
         order_id = clerk.place()
+        clerk.move(order_id, "preparing")
         clerk.cancel(order_id)
+        clerk.cancel((await shop.place()).id)
 
-        result = (await clerk.sync())[1]
+        _, moved, own, others = await clerk.sync()
 
-        assert (outcome(result), [problem.message for problem in result.problems]) == ("rejected", ["orders.update"])
+        assert [outcome(result) for result in (moved, own, others)] == ["rejected", "applied", "rejected"]
+        assert {problem.message for result in (moved, others) for problem in result.problems} == {"orders.update"}
 
     async def test_anothers_tenants_operation_is_none(self, kiosk: Till, shop: Any) -> None:
         kiosk.place()
