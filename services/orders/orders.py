@@ -16,8 +16,9 @@ from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, idempotency
 from chassis.identity import Principal
-from services.orders import messages, store
-from services.orders.models import Order, Saga
+from services.orders import messages, saga_store, store
+from services.orders.models import Order
+from services.orders.saga_models import Saga
 
 # Whoever leaves a step in the saga does it at once; nobody else takes the saga before that has had its time: longer
 # than a call to inventory may take.
@@ -155,13 +156,14 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
         "placed_at": now,
         "updated_at": now,
     }
-    lines = [_line(tenant_id, order_id, position, line) for position, line in enumerate(wish.lines)]
+    kept = {"tenant_id": tenant_id, "order_id": order_id, "status": "pending"}
+    lines = [{"id": uuid7(), "position": at, **kept, **wished(line)} for at, line in enumerate(wish.lines)]
     if not await store.insert(session, order, lines):
         return False
     actor, subject = audit.names(current.principal)
     asked = {"actor": actor, "channel": channel, "due_at": now + CLAIM}
     saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
-    await store.insert_saga(session, {**saga, **asked})
+    await saga_store.insert_saga(session, {**saga, **asked})
     told = {"actor": actor, "subject": subject, "channel": channel, "moved": ("", "draft")}
     await note(session, order_id, "placed", wish.occurred_at, **told)
     # Who placed it is in the trail from here on, whoever takes the order further.
@@ -169,16 +171,12 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     return True
 
 
-def _line(tenant_id: UUID, order_id: UUID, position: int, line: orders_pb2.OrderLine) -> dict[str, object]:
+def wished(line: orders_pb2.OrderLine) -> dict[str, Any]:
+    """A line as it is wished for, as it is kept."""
     return {
-        "tenant_id": tenant_id,
-        "order_id": order_id,
-        "id": uuid7(),
-        "position": position,
         "menu_item_id": UUID(line.menu_item_id),
         "quantity": line.quantity,
         "notes": line.notes,
-        "status": "pending",
         "modifiers": [{"option_id": chosen.option_id, "quantity": chosen.quantity or 1} for chosen in line.modifiers],
     }
 
@@ -207,7 +205,7 @@ async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
     A completion is only noted in the saga: it takes effect when inventory has booked the stock out.
     """
     order = await held(session, order_id)
-    saga = await store.saga_of(session, order_id)
+    saga = await saga_store.saga_of(session, order_id)
     _check_cancel_reason(order, change)
     if change.status in {"", order.status}:
         await _rearm(session, saga)
@@ -238,13 +236,13 @@ def check_settled(saga: Saga, *, completes: bool) -> None:
 async def complete_later(session: AsyncSession, order: Order, who: Actor, edits: Mapping[str, str]) -> None:
     """Let the saga complete an order."""
     asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
-    await store.set_step(session, order.id, "post", "running", **asked, edits=dict(edits))
+    await saga_store.set_step(session, order.id, "post", "running", **asked, edits=dict(edits))
 
 
 async def give_back(session: AsyncSession, order: Order, who: Actor) -> None:
     """Let the saga undo what was done for an order that is being cancelled."""
     asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
-    await store.set_step(session, order.id, "release", "compensating", **asked)
+    await saga_store.set_step(session, order.id, "release", "compensating", **asked)
 
 
 def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
@@ -297,7 +295,7 @@ async def _rearm(session: AsyncSession, saga: Saga) -> None:
     """Asking a stuck order again for what it is, is asking for one more try."""
     if saga.state == "needs_attention":
         state = "compensating" if saga.step == "release" else "running"
-        await store.set_step(session, saga.order_id, saga.step, state, due_at=clock.now() + CLAIM)
+        await saga_store.set_step(session, saga.order_id, saga.step, state, due_at=clock.now() + CLAIM)
 
 
 async def _edit(session: AsyncSession, order: Order, edits: Mapping[str, str]) -> None:
@@ -354,8 +352,6 @@ async def note(
     kind: str,
     at: datetime | None = None,
     /,
-    *,
-    moved: tuple[str, str] = ("", ""),
     **told: Any,
 ) -> None:
     """Append to the order's timeline: who (`actor`, `subject`), from where (`channel`), in words (`detail`).
@@ -363,8 +359,7 @@ async def note(
     `at` is when it happened, unless now; `moved` are the states that were left and reached.
     """
     now = clock.now()
-    if kind == "queued":
-        moved = ("draft", "queued")
+    moved = told.pop("moved", ("draft", "queued") if kind == "queued" else ("", ""))
     entry = {
         "tenant_id": events.of(session).principal.tenant,
         "type": kind,

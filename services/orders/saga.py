@@ -23,7 +23,7 @@ from switchyard.orders.v1 import events_pb2
 
 from chassis import audit, call, clock, errors, events, identity, telemetry
 from chassis.db import Database
-from services.orders import messages, orders, store
+from services.orders import messages, orders, saga_store, store
 from services.orders.models import Order
 
 # Shorter than the claim on a saga, so that two processes never wait for inventory about one order.
@@ -56,7 +56,7 @@ class Sagas:
     async def work(self, order_id: UUID) -> None:
         """Do an order's steps until nothing is due, for the current call. Raises what keeps an order from going on."""
         for _ in range(STEPS_MAX):
-            rows = await self._database.read(store.STEP, call.current().principal.tenant, order_id=order_id)
+            rows = await self._database.read(saga_store.STEP, call.current().principal.tenant, order_id=order_id)
             if not rows or rows[0]["step"] == "none":
                 return
             if not await self._steps[rows[0]["step"]](order_id):
@@ -66,8 +66,8 @@ class Sagas:
         """Take up the sagas of all tenants that are due: their process has died, or inventory was away."""
         nobody = identity.service_principal(self._database.service, None)
         async with self._database.transaction(nobody) as session:
-            due = await store.due(session, at=clock.now(), most=BATCH)
-            self._stuck.set(await store.stuck(session))
+            due = await saga_store.due(session, at=clock.now(), most=BATCH)
+            self._stuck.set(await saga_store.stuck(session))
         await asyncio.gather(*(self._resume(tenant_id, order_id) for tenant_id, order_id in due))
 
     async def _resume(self, tenant_id: UUID, order_id: UUID) -> None:
@@ -75,7 +75,7 @@ class Sagas:
         try:
             async with self._database.transaction(principal) as session:
                 now = clock.now()
-                actor = await store.claim(session, order_id, at=now, until=now + orders.CLAIM)
+                actor = await saga_store.claim(session, order_id, at=now, until=now + orders.CLAIM)
             if actor is None:
                 return
             acting = replace(principal, on_behalf_of=actor)
@@ -102,7 +102,7 @@ class Sagas:
         return True
 
     async def _wish(self, order_id: UUID) -> reservations_pb2.ReserveRequest:
-        rows = await self._database.read(store.RESERVED, call.current().principal.tenant, id=order_id)
+        rows = await self._database.read(saga_store.RESERVED, call.current().principal.tenant, id=order_id)
         lines = [
             reservations_pb2.ReserveLine(
                 line_id=str(row["id"]), menu_item_id=str(row["menu_item_id"]), quantity=row["quantity"]
@@ -140,11 +140,11 @@ class Sagas:
 
     async def _put_off(self, order_id: UUID, step: str, failure: errors.Error) -> None:
         async with self._database.transaction() as session:
-            tries = (await store.saga_of(session, order_id)).tries
+            tries = (await saga_store.saga_of(session, order_id)).tries
             stuck = _is_refusal(failure) or tries >= TRIES_MAX
             delay = timedelta(seconds=DELAYS_S[min(tries, len(DELAYS_S)) - 1])
             state = "needs_attention" if stuck else None
-            await store.put_off(
+            await saga_store.put_off(
                 session, order_id, step=step, state=state, due_at=clock.now() + delay, error=failure.code
             )
         log.warning("saga_step_failed", order_id=str(order_id), step=step, error=failure.code, stuck=stuck)
@@ -191,7 +191,7 @@ async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -
     order = await _locked(session, order_id)
     if order.status != "draft":
         return
-    await store.set_step(session, order_id, "release", "compensating", due_at=clock.now() + orders.CLAIM)
+    await saga_store.set_step(session, order_id, "release", "compensating", due_at=clock.now() + orders.CLAIM)
     order.rejection = failure.code
     order.refusal = {
         "kind": type(failure).__name__,
@@ -215,7 +215,7 @@ async def complete(session: AsyncSession, order_id: UUID) -> None:
     order = await _locked(session, order_id)
     if order.status in orders.FINAL:
         return
-    saga = await store.saga_of(session, order_id)
+    saga = await saga_store.saga_of(session, order_id)
     await settle(session, order_id)
     order.posted = True
     orders.apply(order, saga.edits)
@@ -225,7 +225,7 @@ async def complete(session: AsyncSession, order_id: UUID) -> None:
 async def give_up_completing(session: AsyncSession, order_id: UUID, failure: errors.Error) -> None:
     """Leave an order as it is when inventory will not book its stock out."""
     await _locked(session, order_id)
-    saga = await store.saga_of(session, order_id)
+    saga = await saga_store.saga_of(session, order_id)
     if saga.step == "post":
         await settle(session, order_id)
         told = {"actor": saga.actor, "channel": saga.channel, "detail": failure.code}
@@ -234,7 +234,7 @@ async def give_up_completing(session: AsyncSession, order_id: UUID, failure: err
 
 async def settle(session: AsyncSession, order_id: UUID) -> None:
     """Nothing is due any more."""
-    await store.set_step(session, order_id, "none", "settled", edits={})
+    await saga_store.set_step(session, order_id, "none", "settled", edits={})
 
 
 async def _locked(session: AsyncSession, order_id: UUID) -> Order:

@@ -1,8 +1,7 @@
 """The queries of orders."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
-from functools import cache
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +10,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from chassis import db
-from services.orders.models import Line, Order, OrderEvent, OrderNumber, Saga
+from services.orders.models import Line, Order, OrderEvent, OrderNumber
+from services.orders.saga_models import Saga
 
 QUEUE_LENGTH_MAX = 500
 QUEUED_STATES = ("queued", "preparing", "ready")
@@ -66,34 +66,17 @@ QUEUE = db.Query(
     .limit(sa.literal_column(str(QUEUE_LENGTH_MAX)))
 )
 
-STEP = db.Query(sa.select(Saga.step).where(Saga.order_id == sa.bindparam("order_id")).limit(sa.literal_column("1")))
-_RESERVED: list[Any] = [Order.site_id, Line.id, Line.menu_item_id, Line.quantity]
-RESERVED = db.Query(
-    sa.select(*_RESERVED)
-    .join(Line, (Line.tenant_id == Order.tenant_id) & (Line.order_id == Order.id))
-    .where(Order.id == sa.bindparam("id"), Line.status != sa.literal_column("'voided'"))
-    .order_by(Line.position)
-    .limit(sa.literal_column("1000"))
-)
-REFUSAL = db.Query(
-    sa.select(sa.cast(Order.refusal, sa.Text).label("refusal"))
-    .where(Order.id == sa.bindparam("id"))
-    .limit(sa.literal_column("1"))
-)
-
 # Statements are built once: put together anew, each costs SQLAlchemy four times as much as it costs when it is kept.
 
-_tables: Any = (Order.__table__, Line.__table__, Saga.__table__, OrderEvent.__table__, OrderNumber.__table__)
-_orders, _lines, _sagas, _events, _numbers = _tables
+_tables: Any = (Order.__table__, Line.__table__, OrderEvent.__table__, OrderNumber.__table__)
+_orders, _lines, _events, _numbers = _tables
 _TEXTS = postgresql.ARRAY(sa.Text)
 # Not the column's name: SQLAlchemy keeps that for what is written.
 _id: Any = sa.bindparam("of_order")
 _INSERT_ORDER = postgresql.insert(_orders).on_conflict_do_nothing().returning(_orders.c.id)
 _INSERT_LINES = sa.insert(_lines)
-_INSERT_SAGA = sa.insert(_sagas)
 _FIND = sa.select(Order).where(Order.id == _id)
 _LOCK = _FIND.with_for_update()
-_SAGA_OF = sa.select(Saga).where(Saga.order_id == _id)
 _LINES_OF = sa.select(Line).where(Line.order_id == _id).order_by(Line.position)
 _SHOWN_ONE = SHOWN.where(Order.id == _id)
 _PRICE = (
@@ -125,10 +108,6 @@ _NEXT_NUMBER = (
 )
 _told = sa.select(sa.func.coalesce(sa.func.max(_events.c.sequence), 0) + 1).where(_events.c.order_id == _id)
 _ADD_EVENT = sa.insert(_events).values(sequence=_told.scalar_subquery())
-# A saga that was read before stays as it was read: what it said is still needed when it has been told what comes next.
-_UPDATE_SAGA = sa.update(Saga).execution_options(synchronize_session=False)
-_DUE = sa.text("SELECT tenant_id, order_id FROM due_sagas(:at, :most)")
-_STUCK = sa.text("SELECT stuck_sagas()")
 
 
 async def insert(session: AsyncSession, order: Mapping[str, object], lines: Sequence[Mapping[str, object]]) -> bool:
@@ -139,9 +118,9 @@ async def insert(session: AsyncSession, order: Mapping[str, object], lines: Sequ
     return True
 
 
-async def insert_saga(session: AsyncSession, saga: Mapping[str, object]) -> None:
-    """Insert an order's saga."""
-    await session.execute(_INSERT_SAGA, saga)
+async def insert_lines(session: AsyncSession, lines: Sequence[Mapping[str, object]]) -> None:
+    """Add lines to an order that is held by this transaction."""
+    await session.execute(_INSERT_LINES, list(lines))
 
 
 async def find(session: AsyncSession, order_id: UUID) -> Order | None:
@@ -152,11 +131,6 @@ async def find(session: AsyncSession, order_id: UUID) -> Order | None:
 async def lock(session: AsyncSession, order_id: UUID) -> Order | None:
     """An order, held until the transaction ends."""
     return await session.scalar(_LOCK, {"of_order": order_id})
-
-
-async def saga_of(session: AsyncSession, order_id: UUID) -> Saga:
-    """An order's saga."""
-    return (await session.scalars(_SAGA_OF, {"of_order": order_id})).one()
 
 
 async def shown(session: AsyncSession, order_id: UUID) -> sa.RowMapping:
@@ -199,48 +173,3 @@ async def next_number(session: AsyncSession, tenant_id: UUID, site_id: UUID, day
 async def add_event(session: AsyncSession, order_id: UUID, entry: Mapping[str, object]) -> None:
     """Append to the timeline of an order that is held by this transaction."""
     await session.execute(_ADD_EVENT, {"of_order": order_id, "order_id": order_id, **entry})
-
-
-@cache
-def _set(*columns: str) -> Any:
-    named = {name: sa.bindparam(f"new_{name}", type_=_sagas.c[name].type) for name in columns}
-    return _UPDATE_SAGA.where(Saga.order_id == _id).values(named)
-
-
-async def set_step(session: AsyncSession, order_id: UUID, step: str, state: str, **more: object) -> None:
-    """Say what the saga does next."""
-    values = {"step": step, "state": state, "tries": 1, "error": "", **more}
-    given = {f"new_{name}": value for name, value in values.items()}
-    await session.execute(_set(*values), {"of_order": order_id, **given})
-
-
-async def put_off(
-    session: AsyncSession, order_id: UUID, *, step: str, state: str | None, due_at: datetime, error: str
-) -> None:
-    """Try a step later; nothing happens when the saga has gone on meanwhile."""
-    values = {"due_at": due_at, "error": error} | ({"state": state} if state else {})
-    pending = Saga.state.in_(("running", "compensating"))
-    statement = _UPDATE_SAGA.where(Saga.order_id == order_id, Saga.step == step, pending).values(values)
-    await session.execute(statement)
-
-
-async def claim(session: AsyncSession, order_id: UUID, *, at: datetime, until: datetime) -> str | None:
-    """Take a due saga for oneself until a time: who asked for its step, or nothing when another was faster."""
-    statement = (
-        _UPDATE_SAGA.where(Saga.order_id == order_id, Saga.state.in_(("running", "compensating")), Saga.due_at <= at)
-        .values(due_at=until, tries=Saga.tries + 1)
-        .returning(Saga.actor)
-    )
-    return (await session.execute(statement)).scalar_one_or_none()
-
-
-async def due(session: AsyncSession, *, at: datetime, most: int) -> Sequence[tuple[UUID, UUID]]:
-    """Tenant and order of the sagas that are due, of all tenants, longest waiting first."""
-    rows = await session.execute(_DUE, {"at": at, "most": most})
-    return [(row.tenant_id, row.order_id) for row in rows]
-
-
-async def stuck(session: AsyncSession) -> int:
-    """How many sagas of all tenants need attention."""
-    count: int = (await session.execute(_STUCK)).scalar_one()
-    return count

@@ -11,7 +11,7 @@ from switchyard.orders.v1 import orders_pb2
 from chassis import call, errors, idempotency
 from chassis.db import Database
 from chassis.sites import Sites
-from services.orders import messages, orders, saga, store
+from services.orders import messages, orders, saga, saga_store, store
 
 Within = Callable[[AsyncSession], Awaitable[None]]
 
@@ -39,7 +39,7 @@ class Counter:
         await self._sagas.work(order_id)
         placed = await self.read(order_id)
         if placed.rejection:
-            rows = await self._database.read(store.REFUSAL, current.principal.tenant, id=order_id)
+            rows = await self._database.read(saga_store.REFUSAL, current.principal.tenant, id=order_id)
             raise saga.refusal(rows[0]["refusal"])
         return placed
 

@@ -12,7 +12,7 @@ from switchyard.orders.v1 import orders_pb2
 
 from chassis import call, clock, errors, identity
 from chassis.db import Database
-from services.orders import group_store, groups, saga, store
+from services.orders import group_store, groups, saga, saga_store
 from services.orders.rpc.counter import Counter
 
 # Group orders followed in one round; there are few, and the next round is near.
@@ -65,5 +65,5 @@ class GroupKeeping:
         return await self._counter.read(group.order_id)
 
     async def _refusal(self, order_id: UUID) -> errors.Error:
-        rows = await self._database.read(store.REFUSAL, call.current().principal.tenant, id=order_id)
+        rows = await self._database.read(saga_store.REFUSAL, call.current().principal.tenant, id=order_id)
         return saga.refusal(rows[0]["refusal"])

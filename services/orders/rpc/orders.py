@@ -14,8 +14,9 @@ from chassis import call, clock, errors, paging
 from chassis.db import Database
 from chassis.rpc import server
 from services.orders import assigning, messages, orders, store
-from services.orders.models import Order, OrderEvent, Saga
+from services.orders.models import Order, OrderEvent
 from services.orders.rpc.counter import Counter
+from services.orders.saga_models import Saga
 
 
 class OrdersRpc:

@@ -48,9 +48,9 @@ class Mortal:
         self.service = self._database.service
         self.read = self._database.read
         self.sagas = Sagas(self, self)  # type: ignore[arg-type]
-        self.rpc = OrdersRpc(
-            self, Counter(self, self.sagas, shop.running.service.sites()), shop.running.service.pager()
-        )  # type: ignore[arg-type]
+        mortal: Any = self
+        counter = Counter(mortal, self.sagas, shop.running.service.sites())
+        self.rpc = OrdersRpc(mortal, counter, shop.running.service.pager())
 
     def _point(self) -> None:
         self._left -= 1
