@@ -24,6 +24,8 @@ ALTER TABLE lines
     ADD CONSTRAINT lines_remade FOREIGN KEY (tenant_id, order_id, remake_of)
         REFERENCES lines (tenant_id, order_id, id),
     ADD CONSTRAINT lines_remade_for_nothing CHECK (remake_of IS NULL OR COALESCE(unit_amount, 0) = 0);
+ALTER TABLE sagas DROP CONSTRAINT sagas_step_check;
+ALTER TABLE sagas ADD CONSTRAINT sagas_step_check CHECK (step IN ('reserve', 'trim', 'post', 'release', 'none'));
 ALTER TABLE order_events
     ADD COLUMN subject text NOT NULL DEFAULT '',
     ADD COLUMN line_id uuid,

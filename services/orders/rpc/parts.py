@@ -15,6 +15,7 @@ from services.orders.rpc.counter import Counter
 from services.orders.rpc.group_keeping import GroupKeeping
 from services.orders.rpc.groups import GroupsRpc
 from services.orders.rpc.imports import OrderImportsRpc
+from services.orders.rpc.lines import LinesRpc
 from services.orders.rpc.orders import OrdersRpc
 from services.orders.rpc.pos import PosRpc
 from services.orders.rpc.sync import SyncRpc
@@ -51,6 +52,7 @@ class Parts:
     def _servicers(self) -> Iterator[Servicer]:
         database, pager, sites = self.service.database, self.service.pager(), self.service.sites()
         yield OrdersRpc(database, self.counter, pager)
+        yield LinesRpc(self.counter)
         yield OrderImportsRpc(sites)
         yield BulkRpc(sites, pager)
         yield GroupsRpc(database, self._keeping, sites, pager)
