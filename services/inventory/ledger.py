@@ -127,7 +127,7 @@ def tell(session: AsyncSession, item: Item, balance: Balance, *, order_id: str =
     moved = events_pb2.StockMoved(
         **told, on_hand=balance.on_hand, reserved=balance.reserved, available=balance.available, order_id=order_id
     )
-    events.publish(session, moved, subject=subject, audience=audience)
+    events.publish(session, moved, subject=subject, audience=audience, state=True)
     if balance.on_hand == 0 < balance.had:
         events.publish(session, events_pb2.StockDepleted(**told), subject=subject, audience=audience)
     is_low = balance.available < item.low_stock_threshold

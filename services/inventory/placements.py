@@ -79,4 +79,4 @@ async def tell(session: AsyncSession, item: Item, site_id: UUID, stations: Itera
             item_id=str(item.id), sku=item.sku, site_id=str(site_id), station_id=str(station_id), on_hand=on_hand
         )
         audience = [f"site:{site_id}", f"station:{station_id}"]
-        events.publish(session, event, subject=f"items/{item.id}", audience=audience)
+        events.publish(session, event, subject=f"stations/{station_id}/items/{item.id}", audience=audience, state=True)
