@@ -5,7 +5,7 @@ line has to say to inventory is left in the order's saga: `reserve` for new line
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -35,10 +35,6 @@ LINES_MAX = 200
 _BEGUN = frozenset({"preparing", "ready", "served"})
 # How far an order is, of the two that it may be at: it never goes back.
 _FORWARD = ("queued", "preparing", "ready", "completed")
-_ACTIVE = (
-    reservations_pb2.RESERVATION_STATE_ACTIVE,
-    reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED,
-)
 
 
 @dataclass(frozen=True)
@@ -241,18 +237,21 @@ async def _tell(session: AsyncSession, order: Order, line_id: UUID, before: str)
 
 
 async def admit(session: AsyncSession, order: Order, reservation: reservations_pb2.Reservation) -> bool:
-    """Price the new lines of an order, whose stock is reserved; false when the reservation has ended before."""
-    if reservation.state not in _ACTIVE:
-        return False
+    """Price the new lines of an order, whose stock is reserved; false while there are newer ones than it knows."""
     lines = await store.lines_of(session, order.id)
     priced = {UUID(line.line_id): line for line in reservation.lines}
-    for line in lines:
-        if line.status != "voided" and line.unit_amount is None:
+    new = [line for line in lines if _is_new(line)]
+    for line in new:
+        if line.id in priced:
             _price(line, priced[line.id])
     _total(order, lines)
     order.updated_at = clock.now()
     await orders.tell_updated(session, order.id)
-    return True
+    return not any(_is_new(line) for line in new)
+
+
+def _is_new(line: Line) -> bool:
+    return line.status != "voided" and line.unit_amount is None
 
 
 def _price(line: Line, priced: reservations_pb2.PricedLine) -> None:
@@ -280,7 +279,7 @@ async def refuse(session: AsyncSession, order: Order, saga: Saga, failure: error
     lines = await store.lines_of(session, order.id)
     who = Actor(saga.actor, "", "system")
     for line in lines:
-        if line.status != "voided" and line.unit_amount is None:
+        if _is_new(line):
             before, line.status, line.reason = line.status, "voided", failure.code
             order.updated_at = clock.now()
             told = {**asdict(who), "line_id": line.id, "detail": failure.code, "moved": (before, "voided")}
@@ -289,8 +288,13 @@ async def refuse(session: AsyncSession, order: Order, saga: Saga, failure: error
     await _follow(session, order, lines, who, Change("voided", reason=failure.code))
 
 
-async def trimmed(session: AsyncSession, order: Order, saga: Saga) -> None:
-    """The stock of voided lines is given back: complete an order all of whose other lines were handed out."""
-    who = Actor(saga.actor, "", saga.channel)
+async def all_released(session: AsyncSession, order: Order, released: Collection[UUID]) -> bool:
+    """Whether what was released is all that has been voided."""
+    lines = await store.lines_of(session, order.id)
+    return all(line.id in released for line in lines if line.status == "voided")
+
+
+async def go_on(session: AsyncSession, order: Order, saga: Saga) -> None:
+    """Complete an order all of whose lines were handed out but those whose stock has just been given back."""
     if order.status not in orders.FINAL and _reached(await store.lines_of(session, order.id)) == "completed":
-        await orders.complete_later(session, order, who, {})
+        await orders.complete_later(session, order, Actor(saga.actor, "", saga.channel), {})

@@ -9,7 +9,7 @@ Paying at the till asks nothing of the saga; an authorisation would be a step be
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,7 +23,7 @@ from switchyard.orders.v1 import events_pb2
 
 from chassis import audit, call, clock, errors, events, identity, telemetry
 from chassis.db import Database
-from services.orders import messages, orders, saga_store, store
+from services.orders import lines, messages, orders, saga_store, store
 from services.orders.models import Order
 
 # Shorter than the claim on a saga, so that two processes never wait for inventory about one order.
@@ -41,6 +41,9 @@ STEPS_MAX = 3
 _REFUSALS = (errors.Conflict, errors.Invalid, errors.NotFound, errors.FailedPrecondition, errors.AlreadyExists)
 _KINDS: Mapping[str, type[errors.Error]] = {kind.__name__: kind for kind in (*_REFUSALS, errors.InvalidTransition)}
 
+# A reservation to which lines can be added.
+_OPEN = (reservations_pb2.RESERVATION_STATE_ACTIVE, reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED)
+
 log = structlog.get_logger()
 
 
@@ -50,7 +53,8 @@ class Sagas:
     def __init__(self, database: Database, inventory: "reservations_pb2_grpc.ReservationsServiceAsyncStub") -> None:
         self._database = database
         self._inventory = inventory
-        self._steps = {"reserve": self._reserve, "post": self._post, "release": self._release}
+        steps = {"reserve": self._reserve, "trim": self._trim, "post": self._post, "release": self._release}
+        self._steps: Mapping[str, Callable[[UUID], Awaitable[bool]]] = steps
         self._stuck = telemetry.meter().create_gauge("switchyard.orders.sagas_needing_attention")
 
     async def work(self, order_id: UUID) -> None:
@@ -95,7 +99,10 @@ class Sagas:
                 await self._put_off(order_id, "reserve", failure)
                 raise
             async with self._database.transaction() as session:
-                await reject(session, order_id, failure)
+                queued = await reject(session, order_id, failure)
+            if queued:
+                await self._trim(order_id)
+                raise
             return True
         async with self._database.transaction() as session:
             await queue(session, order_id, reservation)
@@ -105,11 +112,36 @@ class Sagas:
         rows = await self._database.read(saga_store.RESERVED, call.current().principal.tenant, id=order_id)
         lines = [
             reservations_pb2.ReserveLine(
-                line_id=str(row["id"]), menu_item_id=str(row["menu_item_id"]), quantity=row["quantity"]
+                line_id=str(row["id"]),
+                menu_item_id=str(row["menu_item_id"]),
+                quantity=row["quantity"],
+                modifiers=[reservations_pb2.ChosenModifier(**chosen) for chosen in orjson.loads(row["modifiers"])],
             )
             for row in rows
         ]
-        return reservations_pb2.ReserveRequest(order_id=str(order_id), site_id=str(rows[0]["site_id"]), lines=lines)
+        order, station = rows[0], rows[0]["station_id"]
+        return reservations_pb2.ReserveRequest(
+            order_id=str(order_id),
+            site_id=str(order["site_id"]),
+            lines=lines,
+            station_id=str(station) if station is not None else None,
+        )
+
+    async def _trim(self, order_id: UUID) -> bool:
+        rows = await self._database.read(saga_store.VOIDED, call.current().principal.tenant, id=order_id)
+        released = {row["id"] for row in rows}
+        request = reservations_pb2.ReleaseReservationRequest(order_id=str(order_id), line_ids=map(str, released))
+        try:
+            # Without lines it would be the whole reservation.
+            if released:
+                await self._inventory.ReleaseReservation(request, timeout=CALL_TIMEOUT_S)
+        except errors.Error as failure:
+            # The lines are voided already, which is what the caller wanted: what is left is between the services.
+            await self._put_off(order_id, "trim", failure)
+            return False
+        async with self._database.transaction() as session:
+            await trimmed(session, order_id, released)
+        return True
 
     async def _post(self, order_id: UUID) -> bool:
         request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
@@ -154,6 +186,7 @@ async def queue(session: AsyncSession, order_id: UUID, reservation: reservations
     """The pivot: what is reserved is in the queue, with its number, names and prices."""
     order = await _locked(session, order_id)
     if order.status != "draft":
+        await admit(session, order, reservation)
         return
     if reservation.state != reservations_pb2.RESERVATION_STATE_ACTIVE:
         message = "the reservation has ended before the order was queued"
@@ -183,14 +216,43 @@ def _priced(line: reservations_pb2.PricedLine) -> dict[str, object]:
         "priced_name": line.name,
         "priced": money.amount,
         "money": money.currency,
+        "chosen": lines.chosen(line),
     }
 
 
-async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -> None:
-    """Cancel a draft that inventory refuses. What a late reservation might hold is released."""
+async def admit(session: AsyncSession, order: Order, reservation: reservations_pb2.Reservation) -> None:
+    """Let the new lines of a queued order be made: their stock is reserved."""
+    saga = await saga_store.saga_of(session, order.id)
+    if order.status in orders.FINAL or saga.step != "reserve":
+        return
+    if reservation.state not in _OPEN:
+        message = "the reservation has ended before the lines were added"
+        await lines.refuse(session, order, saga, errors.Conflict(message, code="RESERVATION_ENDED"))
+    elif await lines.admit(session, order, reservation):
+        await settle(session, order.id)
+
+
+async def trimmed(session: AsyncSession, order_id: UUID, released: Collection[UUID]) -> None:
+    """The stock of voided lines is given back."""
+    order = await _locked(session, order_id)
+    saga = await saga_store.saga_of(session, order_id)
+    if saga.step == "trim" and await lines.all_released(session, order, released):
+        await settle(session, order_id)
+        await lines.go_on(session, order, saga)
+
+
+async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -> bool:
+    """Cancel a draft that inventory refuses. What a late reservation might hold is released.
+
+    Of an order that is queued already it is the new lines that are refused: then the answer is true.
+    """
     order = await _locked(session, order_id)
     if order.status != "draft":
-        return
+        saga = await saga_store.saga_of(session, order_id)
+        refused = order.status not in orders.FINAL and saga.step == "reserve"
+        if refused:
+            await lines.refuse(session, order, saga, failure)
+        return refused
     await saga_store.set_step(session, order_id, "release", "compensating", due_at=clock.now() + orders.CLAIM)
     order.rejection = failure.code
     order.refusal = {
@@ -201,6 +263,7 @@ async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -
         "metadata": failure.metadata,
     }
     await orders.move(session, order, "cancelled", actor=order.placed_by, channel="system", detail=failure.code)
+    return False
 
 
 def refusal(stored: str) -> errors.Error:

@@ -14,12 +14,17 @@ from services.orders.models import Line, Order
 from services.orders.saga_models import Saga
 
 STEP = db.Query(sa.select(Saga.step).where(Saga.order_id == sa.bindparam("order_id")).limit(sa.literal_column("1")))
-_RESERVED: list[Any] = [Order.site_id, Line.id, Line.menu_item_id, Line.quantity]
+_RESERVED: list[Any] = [Order.site_id, Order.station_id, Line.id, Line.menu_item_id, Line.quantity]
 RESERVED = db.Query(
-    sa.select(*_RESERVED)
+    sa.select(*_RESERVED, sa.cast(Line.modifiers, sa.Text).label("modifiers"))
     .join(Line, (Line.tenant_id == Order.tenant_id) & (Line.order_id == Order.id))
     .where(Order.id == sa.bindparam("id"), Line.status != sa.literal_column("'voided'"))
     .order_by(Line.position)
+    .limit(sa.literal_column("1000"))
+)
+VOIDED = db.Query(
+    sa.select(Line.id)
+    .where(Line.order_id == sa.bindparam("id"), Line.status == sa.literal_column("'voided'"))
     .limit(sa.literal_column("1000"))
 )
 REFUSAL = db.Query(

@@ -82,7 +82,12 @@ _SHOWN_ONE = SHOWN.where(Order.id == _id)
 _PRICE = (
     sa.update(_lines)
     .where(_lines.c.order_id == _id, _lines.c.id == sa.bindparam("line_id"))
-    .values(name=sa.bindparam("priced_name"), unit_amount=sa.bindparam("priced"), currency=sa.bindparam("money"))
+    .values(
+        name=sa.bindparam("priced_name"),
+        unit_amount=sa.bindparam("priced"),
+        currency=sa.bindparam("money"),
+        modifiers=sa.bindparam("chosen", type_=postgresql.JSONB),
+    )
 )
 _MOVE_LINES = (
     sa.update(_lines)
