@@ -149,9 +149,11 @@ async def _move(
         line.reason = change.reason
         _total(order, lines)
     told = {**asdict(who), "line_id": line.id, "detail": change.reason, "moved": (before, change.status)}
-    await orders.note(session, order.id, f"line_{change.status}", **told)
+    # One change of the order, one version.
+    with session.no_autoflush:
+        await orders.note(session, order.id, f"line_{change.status}", **told)
+        await _follow(session, order, lines, who, change)
     await _tell(session, order, line.id, before)
-    await _follow(session, order, lines, who, change)
 
 
 async def _follow(session: AsyncSession, order: Order, lines: Sequence[Line], who: Actor, change: Change) -> None:
@@ -168,7 +170,7 @@ async def _follow(session: AsyncSession, order: Order, lines: Sequence[Line], wh
     elif reached == "completed":
         await orders.complete_later(session, order, who, {})
     if reached != "completed" and _FORWARD.index(reached) > _FORWARD.index(order.status):
-        await orders.move(session, order, reached, **asdict(who))
+        await orders.move(session, order, reached, alone=True, **asdict(who))
 
 
 def _reached(lines: Sequence[Line], moved: Mapping[UUID, str] | None = None) -> str:
@@ -277,15 +279,17 @@ def chosen(priced: reservations_pb2.PricedLine) -> list[dict[str, Any]]:
 async def refuse(session: AsyncSession, order: Order, saga: Saga, failure: errors.Error) -> None:
     """Void the new lines of an order that inventory refuses. What a late reservation might hold is released."""
     lines = await store.lines_of(session, order.id)
-    who = Actor(saga.actor, "", "system")
-    for line in lines:
-        if _is_new(line):
-            before, line.status, line.reason = line.status, "voided", failure.code
-            order.updated_at = clock.now()
-            told = {**asdict(who), "line_id": line.id, "detail": failure.code, "moved": (before, "voided")}
+    who, new = Actor(saga.actor, "", "system"), [line for line in lines if _is_new(line)]
+    before = {line.id: line.status for line in new}
+    with session.no_autoflush:
+        for line in new:
+            line.status, line.reason = "voided", failure.code
+            told = {**asdict(who), "line_id": line.id, "detail": failure.code, "moved": (before[line.id], "voided")}
             await orders.note(session, order.id, "line_voided", **told)
-            await _tell(session, order, line.id, before)
-    await _follow(session, order, lines, who, Change("voided", reason=failure.code))
+        order.updated_at = clock.now()
+        await _follow(session, order, lines, who, Change("voided", reason=failure.code))
+    for line in new:
+        await _tell(session, order, line.id, before[line.id])
 
 
 async def all_released(session: AsyncSession, order: Order, released: Collection[UUID]) -> bool:

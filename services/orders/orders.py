@@ -335,11 +335,16 @@ async def move(
     status: str,
     *,
     at: datetime | None = None,
+    alone: bool = False,
     **told: Any,
 ) -> None:
-    """Set an order's state, take its lines along, and tell the world; `told` goes into the timeline."""
+    """Set an order's state, take its lines along (unless `alone`), and tell the world.
+
+    `told` goes into the timeline.
+    """
     before, order.status, order.updated_at = order.status, status, clock.now()
-    await store.move_lines(session, order.id, *_LINES[status])
+    if not alone:
+        await store.move_lines(session, order.id, *_LINES[status])
     await note(session, order.id, status, at, **told, moved=(before, status))
     row = await store.shown(session, order.id)
     event = events_pb2.OrderStatusChanged(order=messages.order(row), from_status=messages.number("OrderStatus", before))

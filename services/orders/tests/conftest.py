@@ -12,7 +12,7 @@ import pytest_asyncio
 from grpc_status import rpc_status
 from switchyard.common.v1 import common_pb2
 from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
-from switchyard.orders.v1 import orders_pb2, orders_pb2_grpc
+from switchyard.orders.v1 import lines_pb2, lines_pb2_grpc, orders_pb2, orders_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors
@@ -20,6 +20,7 @@ from chassis.identity import Principal
 from chassis.service import Service
 from chassis.testing import Databases, Running, Serve, Tenant
 from services.orders.rpc.counter import Counter
+from services.orders.rpc.lines import LinesRpc
 from services.orders.rpc.orders import OrdersRpc
 from services.orders.saga import Sagas
 
@@ -28,7 +29,7 @@ ACTIVE, POSTED, RELEASED = (
     reservations_pb2.RESERVATION_STATE_POSTED,
     reservations_pb2.RESERVATION_STATE_RELEASED,
 )
-STAFF = {"orders.create", "orders.read", "orders.update"}
+STAFF = {"orders.assign", "orders.create", "orders.read", "orders.update"}
 MANAGER = STAFF | {"orders.override"}
 
 
@@ -46,7 +47,8 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
     def __init__(self) -> None:
         self.stock = 1_000_000
         self.states: dict[str, Any] = {}
-        self.quantities: dict[str, int] = {}
+        # By order and line: how many pieces, and what became of them.
+        self.lines: dict[str, dict[str, tuple[int, Any]]] = {}
         self.calls: list[tuple[str, str]] = []
         self.faults: dict[str, list[Fault]] = {}
         # Orders about which nothing can be said to it.
@@ -84,35 +86,55 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
         return answer
 
     def _reserve(self, request: Any) -> Any:
-        if request.order_id not in self.states:
-            wanted = sum(line.quantity for line in request.lines)
-            if wanted > self.stock:
+        held = self.lines.setdefault(request.order_id, {})
+        if self.states.setdefault(request.order_id, ACTIVE) == ACTIVE:
+            new = {line.line_id: line.quantity for line in request.lines if line.line_id not in held}
+            if sum(new.values()) > self.stock:
+                if not held:
+                    del self.states[request.order_id]
                 raise errors.Conflict("not enough beans", code="INSUFFICIENT_STOCK", metadata={"item": "beans"})
-            self.stock -= wanted
-            self.quantities[request.order_id] = wanted
-            self.states[request.order_id] = ACTIVE
+            self.stock -= sum(new.values())
+            held.update({line_id: (quantity, ACTIVE) for line_id, quantity in new.items()})
         lines = [
             reservations_pb2.PricedLine(
                 line_id=line.line_id,
                 menu_item_id=line.menu_item_id,
                 name="Flat white",
                 quantity=line.quantity,
-                unit_price=common_pb2.Money(amount=450, currency="USD"),
+                unit_price=common_pb2.Money(amount=450 + 50 * len(line.modifiers), currency="USD"),
+                modifiers=[_priced(chosen) for chosen in line.modifiers],
+                state=held[line.line_id][1],
             )
             for line in request.lines
+            if line.line_id in held
         ]
         return reservations_pb2.Reservation(
             order_id=request.order_id, site_id=request.site_id, state=self.states[request.order_id], lines=lines
         )
 
     def _end(self, request: Any, wanted: Any) -> Any:
-        state = self.states.get(request.order_id)
+        state, held = self.states.get(request.order_id), self.lines.setdefault(request.order_id, {})
         if state != wanted and not (state == ACTIVE or (state is None and wanted == RELEASED)):
             raise errors.InvalidTransition.between(str(state), str(wanted), [])
-        if state != wanted and wanted == RELEASED:
-            self.stock += self.quantities.pop(request.order_id, 0)
-        self.states[request.order_id] = wanted
-        return reservations_pb2.Reservation(order_id=request.order_id, state=wanted)
+        for line_id in request.line_ids or list(held):
+            quantity, was = held.get(line_id, (0, ACTIVE))
+            if was == ACTIVE:
+                self.stock += quantity if wanted == RELEASED else 0
+                held[line_id] = (quantity, wanted)
+        if not request.line_ids or all(was != ACTIVE for _, was in held.values()):
+            self.states[request.order_id] = wanted
+        return reservations_pb2.Reservation(order_id=request.order_id, state=self.states[request.order_id])
+
+    def held(self, order_id: str) -> int:
+        """Pieces that an order holds."""
+        return sum(quantity for quantity, state in self.lines.get(order_id, {}).values() if state == ACTIVE)
+
+
+def _priced(chosen: Any) -> reservations_pb2.PricedModifier:
+    price = common_pb2.Money(amount=50, currency="USD")
+    return reservations_pb2.PricedModifier(
+        option_id=chosen.option_id, name="Oat milk", quantity=chosen.quantity, price=price
+    )
 
 
 @dataclass
@@ -163,8 +185,26 @@ class Shop:
         changed: orders_pb2.Order = await self.stub(principal, **(told or {})).UpdateOrder(request)
         return changed
 
+    def lines(self, principal: Principal | None = None, **told: str) -> Any:
+        channel: Any = self.running.channel(principal or self.staff, **told)
+        return lines_pb2_grpc.LinesServiceStub(channel)
+
+    async def patch_line(
+        self, order: orders_pb2.Order, place: int, principal: Principal | None = None, **fields: Any
+    ) -> orders_pb2.Order:
+        request = lines_pb2.UpdateLineRequest(id=order.id, line_id=order.lines[place].id)
+        request.line.CopyFrom(lines_pb2.LineChange(**fields))
+        request.update_mask.paths.extend(fields)
+        changed: orders_pb2.Order = await self.lines(principal).UpdateLine(request)
+        return changed
+
+    async def remake(self, order: orders_pb2.Order, place: int, **more: Any) -> orders_pb2.Order:
+        fields = {"id": order.id, "line_id": order.lines[place].id, "reason": "spilt", **more}
+        made: orders_pb2.Order = await self.lines().RemakeLine(lines_pb2.RemakeLineRequest(**fields))
+        return made
+
     async def timeline(self, order_id: str) -> list[orders_pb2.OrderEvent]:
-        answer = await self.stub().ListOrderEvents(orders_pb2.ListOrderEventsRequest(id=order_id))
+        answer = await self.stub().ListOrderEvents(orders_pb2.ListOrderEventsRequest(id=order_id, page_size=100))
         return list(answer.events)
 
     async def resume_later(self, after: timedelta = timedelta(minutes=5)) -> None:
@@ -227,6 +267,7 @@ async def open_shop(
         counter = Counter(service.database, parts["sagas"], service.sites())
         parts["rpc"] = OrdersRpc(service.database, counter, service.pager())
         service.serve(parts["rpc"])
+        service.serve(LinesRpc(counter))
         more(service, counter, parts["sagas"])
 
     running = await serve("orders", build, addresses={"inventory": inventory[1]})
