@@ -127,7 +127,16 @@ class Page:
         return select.order_by(*(order.column.desc() if order.descending else order.column for order in self.orders))
 
     def _beyond(self, values: Sequence[Any]) -> sa.ColumnElement[bool]:
-        # (a, b) beyond (x, y)  =  a beyond x, or a = x and b beyond y; directions may differ between columns.
+        if len({order.descending for order in self.orders}) == 1:
+            # Compared as rows, so that an index leads to the first one beyond, however far down it is.
+            row = sa.tuple_(*(order.column for order in self.orders))
+            given = [
+                value if isinstance(value, sa.BindParameter) else sa.literal(value, order.column.type)
+                for order, value in zip(self.orders, values, strict=True)
+            ]
+            last = sa.tuple_(*given)
+            return row < last if self.orders[0].descending else row > last
+        # (a, b) beyond (x, y)  =  a beyond x, or a = x and b beyond y.
         alternatives = []
         for place, order in enumerate(self.orders):
             beyond = order.column < values[place] if order.descending else order.column > values[place]
