@@ -21,8 +21,8 @@ from uuid_utils.compat import uuid7
 
 from tests.e2e.conftest import System, created
 
-# A few minutes for each forty stories of 25 steps: more of them are asked for by the environment.
-EXAMPLES, STEPS = int(os.environ.get("MODEL_EXAMPLES", "6")), 25
+# Forty stories of 25 steps take a few minutes: more of them are asked for by the environment.
+EXAMPLES, STEPS = int(os.environ.get("MODEL_EXAMPLES", "15")), 25
 # Of each menu item: how many of which item it takes.
 RECIPES = ({0: 1}, {0: 2, 1: 1}, {1: 3})
 PRICES = (300, 450, 275)
