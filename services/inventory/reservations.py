@@ -288,3 +288,4 @@ def _tell_trail(session: AsyncSession, row: Reservation, lines: Sequence[Line], 
         ],
     }
     audit.changed(session, f"reservations/{row.id}", before={"state": before} if before else {}, after=after)
+    audit.at(session, row.site_id)
