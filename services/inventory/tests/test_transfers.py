@@ -1,5 +1,7 @@
 """What goes from place to place, and what is taken back, attacked by many clients at once."""
 
+from typing import Any
+
 import pytest
 from switchyard.inventory.v1 import inventory_pb2 as pb
 
@@ -204,7 +206,7 @@ class TestSearch:
     async def test_goes_on_over_pages(self, serve: Serve, tenant: Tenant) -> None:
         place = await Place.open(serve, tenant)
         rows = [(await place.move(RECEIVE, 1)).id for _ in range(5)]
-        asked = {"item_id": place.item_id, "page_size": 3}
+        asked: dict[str, Any] = {"item_id": place.item_id, "page_size": 3}
         first = await place.stub.SearchMovements(pb.SearchMovementsRequest(**asked))
 
         second = await place.stub.SearchMovements(pb.SearchMovementsRequest(cursor=first.next_cursor, **asked))
