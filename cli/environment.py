@@ -107,6 +107,9 @@ def _environment(name: str, layout: Layout, backends: Backends, run_dir: RunDir)
         key = f"SWITCHYARD_{name.upper()}_MASTER_KEY"
         own[key] = os.environ.get(key) or run_dir.secret(f"{name}_master_key")
         own[f"{key}_PREVIOUS"] = os.environ.get(f"{key}_PREVIOUS", "")
+    if name == "orders":
+        development = os.environ.get("SWITCHYARD_ENVIRONMENT", "development") == "development"
+        own["SWITCHYARD_TEST_PAYMENTS"] = os.environ.get("SWITCHYARD_TEST_PAYMENTS", str(development))
     if name == "auth":
         own |= {
             "SWITCHYARD_SERVICE_ROOT_SECRET": root_secret(run_dir),

@@ -7,6 +7,8 @@ from switchyard.inventory.v1 import reservations_pb2_grpc
 from chassis import resealing
 from chassis.service import Service
 from services.orders.models import Base
+from services.orders.paying import Desk
+from services.orders.paying_scripted import Scripted
 from services.orders.rpc.counter import Counter
 from services.orders.rpc.parts import Parts
 from services.orders.saga import Sagas
@@ -20,7 +22,8 @@ def build(service: Service) -> None:
     master, previous = settings.orders_master_key, settings.orders_master_key_previous
     vault = resealing.vault(service, Base, master=master, previous=previous)
     channel: Any = service.channel("inventory")
-    sagas = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
+    desk = Desk(*([Scripted(service.database)] if settings.test_payments else []), vault=vault)
+    sagas = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel), desk)
     Parts(service, settings, vault, sagas, Counter(service.database, sagas, service.sites())).serve()
 
 

@@ -19,6 +19,7 @@ from chassis import audit, call, clock, errors, events, idempotency
 from chassis.sites import Site
 from services.orders import group_messages, group_store, messages, orders
 from services.orders.group_models import GroupOrder, GroupParticipant
+from services.orders.paying import Intent
 
 # Characters that nobody takes for one another, and no vowels, so that no code is a word: 481 million codes. At ten
 # tries a minute from one address, guessing one of a thousand that are open takes a month.
@@ -183,7 +184,7 @@ def _require(group: GroupOrder, wanted: str, *allowed: str) -> None:
         raise errors.InvalidTransition.between(group.status, wanted, moves.get(group.status, []))
 
 
-async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequest) -> UUID:
+async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequest, payment: Intent | None) -> UUID:
     """Accept the order of a group order, in the transaction that submits it; submitted already, its order is told."""
     group = await manage(session, UUID(request.id))
     if group.status == "submitted":
@@ -199,7 +200,7 @@ async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequ
     group.status, group.rejection, group.rejection_message = "submitted", "", ""
     await _changed(session, group)
     method = messages.word("PaymentMethod", request.payment_method)
-    wish = replace(_wish(group, participants), payment_method=method, payment_token=request.payment_token)
+    wish = replace(_wish(group, participants), payment_method=method, payment=payment)
     await _accept(session, wish)
     return group.order_id
 

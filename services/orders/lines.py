@@ -223,7 +223,7 @@ async def _add(
 
 
 async def _later(session: AsyncSession, order: Order, who: Actor, step: str) -> None:
-    asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + orders.CLAIM}
+    asked = {**asdict(who), "due_at": clock.now() + orders.CLAIM}
     await saga_store.set_step(session, order.id, step, "running", **asked)
 
 
@@ -279,7 +279,7 @@ def chosen(priced: reservations_pb2.PricedLine) -> list[dict[str, Any]]:
 async def refuse(session: AsyncSession, order: Order, saga: Saga, failure: errors.Error) -> None:
     """Void the new lines of an order that inventory refuses. What a late reservation might hold is released."""
     lines = await store.lines_of(session, order.id)
-    who, new = Actor(saga.actor, "", "system"), [line for line in lines if _is_new(line)]
+    who, new = Actor(saga.actor, saga.subject, "system"), [line for line in lines if _is_new(line)]
     before = {line.id: line.status for line in new}
     with session.no_autoflush:
         for line in new:
@@ -301,4 +301,4 @@ async def all_released(session: AsyncSession, order: Order, released: Collection
 async def go_on(session: AsyncSession, order: Order, saga: Saga) -> None:
     """Complete an order all of whose lines were handed out but those whose stock has just been given back."""
     if order.status not in orders.FINAL and _reached(await store.lines_of(session, order.id)) == "completed":
-        await orders.complete_later(session, order, Actor(saga.actor, "", saga.channel), {})
+        await orders.complete_later(session, order, Actor(saga.actor, saga.subject, saga.channel), {})

@@ -45,6 +45,7 @@ def order(row: Row) -> orders_pb2.Order:
         number=row["number"],
         status=number("OrderStatus", row["status"]),
         saga_state=number("SagaState", row["saga_state"]),
+        saga_error=row["saga_error"],
         channel=number("Channel", row["channel"]),
         lines=[_line(line) for line in orjson.loads(row["lines"] or "[]")],
         payment_method=number("PaymentMethod", row["payment_method"]),
@@ -79,10 +80,9 @@ def _payment(row: Row) -> orders_pb2.Payment:
         state=number("PaymentState", row["payment_state"]),
         reference=row["payment_reference"],
     )
-    if row["authorized"] is not None:
-        message.authorized.CopyFrom(common_pb2.Money(amount=row["authorized"], currency=row["currency"]))
-    if row["captured"] is not None:
-        message.captured.CopyFrom(common_pb2.Money(amount=row["captured"], currency=row["currency"]))
+    for name in ("authorized", "captured", "refunded"):
+        if row[name] is not None:
+            getattr(message, name).CopyFrom(common_pb2.Money(amount=row[name], currency=row["currency"]))
     return message
 
 

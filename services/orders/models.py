@@ -59,6 +59,7 @@ class Order(Base):
     payment_state: Mapped[str]
     authorized: Mapped[int | None]
     captured: Mapped[int | None]
+    refunded: Mapped[int | None]
     payment_reference: Mapped[str]
     # Inventory has booked its stock out.
     posted: Mapped[bool]

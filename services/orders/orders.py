@@ -16,8 +16,9 @@ from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, idempotency
 from chassis.identity import Principal
-from services.orders import messages, saga_store, store
+from services.orders import messages, payments, saga_store, store
 from services.orders.models import Order
+from services.orders.paying import CASH, Intent
 from services.orders.saga_models import Saga
 
 # Whoever leaves a step in the saga does it at once; nobody else takes the saga before that has had its time: longer
@@ -59,8 +60,9 @@ class Wish:
     notes: str = ""
     station_id: UUID | None = None
     customer_id: str = ""
-    # What the payment's provider gave the client for its card.
+    # What the payment's provider gave the client for its card; and where it is paid then, unless at the till.
     payment_token: str = ""
+    payment: Intent | None = None
     # From where; by who wishes it unless given.
     channel: str = ""
     # The site's business day in which it is counted; by the clock of UTC unless given.
@@ -112,6 +114,8 @@ async def accept(session: AsyncSession, wish: Wish) -> UUID:
     current = call.current()
     if not current.principal.may_see_site(wish.site_id):
         raise errors.NotFound
+    if wish.payment is None and wish.payment_method not in {"", CASH}:
+        raise errors.Invalid(fields={"payment_method": ["is not possible here"]})
     if current.idempotency_key and (stored := await idempotency.begin(session)) is not None:
         return UUID(orders_pb2.Order.FromString(stored).id)
     order_id = wish.id or _derived_id(current)
@@ -141,7 +145,8 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
         "day": wish.day or now.date(),
         "status": "draft",
         "channel": channel,
-        "payment_method": wish.payment_method or "cash",
+        "payment_method": wish.payment_method or CASH,
+        "payment_provider": wish.payment.provider if wish.payment is not None else CASH,
         "customer_name": wish.customer_name,
         "notes": wish.notes,
         "station_id": wish.station_id,
@@ -160,8 +165,10 @@ async def _insert(session: AsyncSession, order_id: UUID, wish: Wish) -> bool:
     lines = [{"id": uuid7(), "position": at, **kept, **wished(line)} for at, line in enumerate(wish.lines)]
     if not await store.insert(session, order, lines):
         return False
+    if wish.payment is not None:
+        await payments.begin(session, order_id, wish.payment)
     actor, subject = audit.names(current.principal)
-    asked = {"actor": actor, "channel": channel, "due_at": now + CLAIM}
+    asked = {"actor": actor, "subject": subject, "channel": channel, "due_at": now + CLAIM}
     saga = {"tenant_id": tenant_id, "order_id": order_id, "step": "reserve", "state": "running", "tries": 1}
     await saga_store.insert_saga(session, {**saga, **asked})
     told = {"actor": actor, "subject": subject, "channel": channel, "moved": ("", "draft")}
@@ -208,7 +215,7 @@ async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
     saga = await saga_store.saga_of(session, order_id)
     _check_cancel_reason(order, change)
     if change.status in {"", order.status}:
-        await _rearm(session, saga)
+        await rearm(session, saga)
         await _edit(session, order, change.edits)
         return
     who = acting(await _permission(session, order, change.status))
@@ -235,14 +242,19 @@ def check_settled(saga: Saga, *, completes: bool) -> None:
 
 async def complete_later(session: AsyncSession, order: Order, who: Actor, edits: Mapping[str, str]) -> None:
     """Let the saga complete an order."""
-    asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
+    asked = {**asdict(who), "due_at": clock.now() + CLAIM}
     await saga_store.set_step(session, order.id, "post", "running", **asked, edits=dict(edits))
 
 
 async def give_back(session: AsyncSession, order: Order, who: Actor) -> None:
     """Let the saga undo what was done for an order that is being cancelled."""
-    asked = {"actor": who.actor, "channel": who.channel, "due_at": clock.now() + CLAIM}
-    await saga_store.set_step(session, order.id, "release", "compensating", **asked)
+    asked = {**asdict(who), "due_at": clock.now() + CLAIM}
+    await saga_store.set_step(session, order.id, first_backwards(order), "compensating", **asked)
+
+
+def first_backwards(order: Order) -> str:
+    """The step with which the saga begins to undo what was done for an order: money first, where it was asked for."""
+    return "release" if order.payment_provider == CASH else "void"
 
 
 def visible(site_id: UUID, placed_by: str, principal: Principal) -> bool:
@@ -291,10 +303,10 @@ def _check_cancel_reason(order: Order, change: Change) -> None:
         raise errors.Invalid(fields={"order.cancel_reason": ["is required to cancel what is being prepared"]})
 
 
-async def _rearm(session: AsyncSession, saga: Saga) -> None:
-    """Asking a stuck order again for what it is, is asking for one more try."""
+async def rearm(session: AsyncSession, saga: Saga) -> None:
+    """Let a stuck saga be tried again. Asking an order again for what it is, is asking for that."""
     if saga.state == "needs_attention":
-        state = "compensating" if saga.step == "release" else "running"
+        state = "compensating" if saga.step in {"void", "release"} else "running"
         await saga_store.set_step(session, saga.order_id, saga.step, state, due_at=clock.now() + CLAIM)
 
 

@@ -1,15 +1,14 @@
-"""The saga behind each order: reserve before the pivot, post or release after it.
+"""The saga behind each order: reserve and authorise, the pivot, capture, post; or void and release.
 
-A step calls inventory with no transaction open and keeps the outcome in one transaction that also says what comes
-next. Every step may be done again, by anybody, after a crash at any point: inventory's methods are idempotent by order
-id, and what a step changes here is guarded by the state of the locked order. This module is an edge of its own, moved
-by a timer as well as by requests, and therefore opens transactions.
-
-Paying at the till asks nothing of the saga; an authorisation would be a step between reserve and the pivot.
+A step calls inventory or the payment's provider with no transaction open and keeps the outcome in one transaction
+(`services.orders.saga_steps`) that also says what comes next. Every step may be done again, by anybody, after a crash
+at any point: what is called is idempotent by order id, and what a step changes here is guarded by the state of the
+locked order. Before the pivot what fails is undone; after it, it is tried until it is done, or somebody must look. This
+module is an edge of its own, moved by a timer as well as by requests, and therefore opens transactions.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,14 +16,13 @@ from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
-from switchyard.orders.v1 import events_pb2
 
-from chassis import audit, call, clock, errors, events, identity, telemetry
+from chassis import call, clock, errors, identity, telemetry
 from chassis.db import Database
-from services.orders import lines, messages, orders, saga_store, store
-from services.orders.models import Order
+from services.orders import orders, payment_store, payments, saga_steps, saga_store
+from services.orders.paying import CALL_TIMEOUT_S as PAYING_TIMEOUT_S
+from services.orders.paying import CASH, Charge, Desk, Money, State
 
 # Shorter than the claim on a saga, so that two processes never wait for inventory about one order.
 CALL_TIMEOUT_S = 6.0
@@ -34,15 +32,8 @@ DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 TRIES_MAX = 22
 # Sagas taken up in one round, all at once: half of the pool's connections, so that requests find the others.
 BATCH = 10
-# reserve, then release when it was refused.
-STEPS_MAX = 3
-
-# An answer that will be the same however often it is asked; everything else may be a passing fault.
-_REFUSALS = (errors.Conflict, errors.Invalid, errors.NotFound, errors.FailedPrecondition, errors.AlreadyExists)
-_KINDS: Mapping[str, type[errors.Error]] = {kind.__name__: kind for kind in (*_REFUSALS, errors.InvalidTransition)}
-
-# A reservation to which lines can be added.
-_OPEN = (reservations_pb2.RESERVATION_STATE_ACTIVE, reservations_pb2.RESERVATION_STATE_PARTIALLY_POSTED)
+# More than any way through the steps has.
+STEPS_MAX = 6
 
 log = structlog.get_logger()
 
@@ -50,11 +41,25 @@ log = structlog.get_logger()
 class Sagas:
     """Works sagas, for a request at once and for the resumer when they are due."""
 
-    def __init__(self, database: Database, inventory: "reservations_pb2_grpc.ReservationsServiceAsyncStub") -> None:
+    def __init__(
+        self,
+        database: Database,
+        inventory: "reservations_pb2_grpc.ReservationsServiceAsyncStub",
+        desk: Desk | None = None,
+    ) -> None:
         self._database = database
         self._inventory = inventory
-        steps = {"reserve": self._reserve, "trim": self._trim, "post": self._post, "release": self._release}
-        self._steps: Mapping[str, Callable[[UUID], Awaitable[bool]]] = steps
+        # Without one, orders are paid at the till.
+        self.desk = desk or Desk()
+        self._steps: Mapping[str, Callable[[UUID], Awaitable[bool]]] = {
+            "reserve": self._reserve,
+            "authorise": self._authorise,
+            "capture": self._capture,
+            "trim": self._trim,
+            "post": self._post,
+            "void": self._void,
+            "release": self._release,
+        }
         self._stuck = telemetry.meter().create_gauge("switchyard.orders.sagas_needing_attention")
 
     async def work(self, order_id: UUID) -> None:
@@ -76,17 +81,19 @@ class Sagas:
 
     async def _resume(self, tenant_id: UUID, order_id: UUID) -> None:
         principal = identity.service_principal(self._database.service, tenant_id)
-        try:
-            async with self._database.transaction(principal) as session:
-                now = clock.now()
-                actor = await saga_store.claim(session, order_id, at=now, until=now + orders.CLAIM)
-            if actor is None:
-                return
-            acting = replace(principal, on_behalf_of=actor)
-            with call.answering(call.Call(acting, "orders.Resume", category="financial")):
+        with call.answering(call.Call(principal, "orders.Resume", category="financial")) as current:
+            try:
+                async with self._database.transaction() as session:
+                    now = clock.now()
+                    asked = await saga_store.claim(session, order_id, at=now, until=now + orders.CLAIM)
+                if asked is None:
+                    return
+                # Whoever acts in another's name stands in the trail with both.
+                actor, subject = asked
+                current.principal = replace(principal, on_behalf_of=subject or actor, actor=actor if subject else "")
                 await self.work(order_id)
-        except errors.Error as failure:
-            log.info("saga_not_resumed", order_id=str(order_id), error=failure.code)
+            except errors.Error as failure:
+                log.info("saga_not_resumed", order_id=str(order_id), error=failure.code)
 
     # The steps. Each says whether another may follow.
 
@@ -99,14 +106,15 @@ class Sagas:
                 await self._put_off(order_id, "reserve", failure)
                 raise
             async with self._database.transaction() as session:
-                queued = await reject(session, order_id, failure)
+                queued = await saga_steps.reject(session, order_id, failure)
             if queued:
                 await self._trim(order_id)
                 raise
             return True
         async with self._database.transaction() as session:
-            await queue(session, order_id, reservation)
-        return True
+            payable = await saga_steps.reserved(session, order_id, reservation)
+        # Nobody can have asked the provider before.
+        return await self._authorise(order_id, asked=False) if payable else True
 
     async def _wish(self, order_id: UUID) -> reservations_pb2.ReserveRequest:
         rows = await self._database.read(saga_store.RESERVED, call.current().principal.tenant, id=order_id)
@@ -127,6 +135,52 @@ class Sagas:
             station_id=str(station) if station is not None else None,
         )
 
+    async def _authorise(self, order_id: UUID, *, asked: bool = True) -> bool:
+        """`asked`: perhaps it was asked before, and is looked up first. What is not known is never charged again."""
+        due = await self._due(order_id)
+        try:
+            charge = await self._charge(order_id, due, asked=asked)
+        except errors.Error as failure:
+            async with self._database.transaction() as session:
+                await saga_steps.authorized(session, order_id, Charge(State.UNKNOWN))
+            await self._put_off(order_id, "authorise", failure)
+            message = "the payment's provider does not answer; the order is queued or cancelled when it does"
+            raise errors.Unavailable(message, code="PAYMENT_UNKNOWN", retry_after_s=1) from failure
+        async with self._database.transaction() as session:
+            await saga_steps.authorized(session, order_id, charge)
+        return True
+
+    async def _charge(self, order_id: UUID, due: Any, *, asked: bool) -> Charge:
+        """The provider's word on an authorisation. Raises `Unavailable` when it gives none."""
+        provider = self.desk.of(due["payment_provider"])
+        found = await _asked(provider.look_up(order_id)) if asked else Charge(State.ABSENT)
+        if found.state is State.ABSENT and due["token"] is not None:
+            token = self.desk.token(call.current().principal.tenant, due["id"], due["token"])
+            try:
+                found = await _asked(provider.authorise(order_id, _money(due), token))
+            except errors.Unavailable:
+                found = await _asked(provider.look_up(order_id))
+        if found.state in {State.ABSENT, State.UNKNOWN}:
+            message = "the payment's provider does not know yet"
+            raise errors.Unavailable(message)
+        return found
+
+    async def _capture(self, order_id: UUID) -> bool:
+        due = await self._due(order_id)
+        try:
+            charge = await _asked(self.desk.of(due["payment_provider"]).capture(order_id, _money(due)))
+            async with self._database.transaction() as session:
+                if await saga_steps.captured(session, order_id, charge):
+                    return True
+            raise _not_captured(charge)
+        except errors.Error as failure:
+            # The order is queued already, which is what the caller wanted: what is left is between us and the provider.
+            await self._put_off(order_id, "capture", failure)
+            return False
+
+    async def _due(self, order_id: UUID) -> Any:
+        return (await self._database.read(payment_store.DUE, call.current().principal.tenant, id=order_id))[0]
+
     async def _trim(self, order_id: UUID) -> bool:
         rows = await self._database.read(saga_store.VOIDED, call.current().principal.tenant, id=order_id)
         released = {row["id"] for row in rows}
@@ -135,28 +189,68 @@ class Sagas:
             # Without lines it would be the whole reservation.
             if released:
                 await self._inventory.ReleaseReservation(request, timeout=CALL_TIMEOUT_S)
+            charge = await self._refund(order_id)
         except errors.Error as failure:
             # The lines are voided already, which is what the caller wanted: what is left is between the services.
             await self._put_off(order_id, "trim", failure)
             return False
         async with self._database.transaction() as session:
-            await trimmed(session, order_id, released)
+            await saga_steps.trimmed(session, order_id, released, charge)
         return True
+
+    async def _refund(self, order_id: UUID) -> Charge | None:
+        """Give back what an order was paid that costs less now."""
+        due = await self._due(order_id)
+        much = payments.excess(captured=due["captured"], refunded=due["refunded"], amount=due["amount"])
+        if not much:
+            return None
+        provider = self.desk.of(due["payment_provider"])
+        return await _asked(provider.refund(order_id, Money(much, due["currency"])))
 
     async def _post(self, order_id: UUID) -> bool:
         request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
         try:
             await self._inventory.PostReservation(request, timeout=CALL_TIMEOUT_S)
+            charge = await self._at_the_till(order_id)
         except errors.Error as failure:
             if not _is_refusal(failure):
                 await self._put_off(order_id, "post", failure)
                 raise
             async with self._database.transaction() as session:
-                await give_up_completing(session, order_id, failure)
+                await saga_steps.give_up_completing(session, order_id, failure)
             raise
         async with self._database.transaction() as session:
-            await complete(session, order_id)
+            await saga_steps.complete(session, order_id, charge)
         return True
+
+    async def _at_the_till(self, order_id: UUID) -> Charge | None:
+        due = await self._due(order_id)
+        if due["payment_provider"] != CASH:
+            return None
+        return await self.desk.of(CASH).capture(order_id, _money(due))
+
+    async def _void(self, order_id: UUID) -> bool:
+        due, charge = await self._due(order_id), Charge(State.VOIDED)
+        try:
+            if due["state"] not in payments.CLOSED:
+                charge = await self._undone(order_id, due)
+        except errors.Error as failure:
+            await self._put_off(order_id, "void", failure)
+            return False
+        async with self._database.transaction() as session:
+            await saga_steps.voided(session, order_id, charge)
+        return True
+
+    async def _undone(self, order_id: UUID, due: Any) -> Charge:
+        """Void what is authorised; what turns out to be captured is refunded. Raises `Unavailable` for neither."""
+        provider = self.desk.of(due["payment_provider"])
+        charge = await _asked(provider.void(order_id))
+        if charge.state is State.CAPTURED:
+            charge = await _asked(provider.refund(order_id, Money(charge.captured, due["currency"])))
+        if charge.state not in {State.VOIDED, State.REFUNDED, State.DECLINED}:
+            message = "the payment's provider has not given the money back yet"
+            raise errors.Unavailable(message, code="PAYMENT_NOT_UNDONE")
+        return charge
 
     async def _release(self, order_id: UUID) -> bool:
         request = reservations_pb2.ReleaseReservationRequest(order_id=str(order_id))
@@ -167,8 +261,8 @@ class Sagas:
             await self._put_off(order_id, "release", failure)
             return False
         async with self._database.transaction() as session:
-            await settle(session, order_id)
-        return False
+            await saga_steps.released(session, order_id)
+        return True
 
     async def _put_off(self, order_id: UUID, step: str, failure: errors.Error) -> None:
         async with self._database.transaction() as session:
@@ -182,130 +276,28 @@ class Sagas:
         log.warning("saga_step_failed", order_id=str(order_id), step=step, error=failure.code, stuck=stuck)
 
 
-async def queue(session: AsyncSession, order_id: UUID, reservation: reservations_pb2.Reservation) -> None:
-    """The pivot: what is reserved is in the queue, with its number, names and prices."""
-    order = await _locked(session, order_id)
-    if order.status != "draft":
-        await admit(session, order, reservation)
-        return
-    if reservation.state != reservations_pb2.RESERVATION_STATE_ACTIVE:
-        message = "the reservation has ended before the order was queued"
-        await reject(session, order_id, errors.Conflict(message, code="RESERVATION_ENDED"))
-        return
-    await store.price(session, order_id, [_priced(line) for line in reservation.lines])
-    await settle(session, order_id)
-    await orders.note(session, order_id, "queued", actor=order.placed_by, channel="system")
-    now = clock.now()
-    # The day on which it was accepted, however long its stock took.
-    day = order.day or now.date()
-    # Late, for the counter is held until the commit and all orders of the site pass through it.
-    order.number = await store.next_number(session, order.tenant_id, order.site_id, day)
-    order.day, order.status, order.updated_at = day, "queued", now
-    order.amount = sum(line.quantity * line.unit_price.amount for line in reservation.lines)
-    order.currency = reservation.lines[0].unit_price.currency
-    row = await store.shown(session, order_id)
-    audit.changed(session, f"orders/{order_id}", after={"lines": orjson.loads(row["lines"])})
-    event = events_pb2.OrderPlaced(order=messages.order(row))
-    events.publish(session, event, subject=f"orders/{order_id}", audience=messages.audience(row))
-
-
-def _priced(line: reservations_pb2.PricedLine) -> dict[str, object]:
-    money = line.unit_price
-    return {
-        "line_id": UUID(line.line_id),
-        "priced_name": line.name,
-        "priced": money.amount,
-        "money": money.currency,
-        "chosen": lines.chosen(line),
-    }
-
-
-async def admit(session: AsyncSession, order: Order, reservation: reservations_pb2.Reservation) -> None:
-    """Let the new lines of a queued order be made: their stock is reserved."""
-    saga = await saga_store.saga_of(session, order.id)
-    if order.status in orders.FINAL or saga.step != "reserve":
-        return
-    if reservation.state not in _OPEN:
-        message = "the reservation has ended before the lines were added"
-        await lines.refuse(session, order, saga, errors.Conflict(message, code="RESERVATION_ENDED"))
-    elif await lines.admit(session, order, reservation):
-        await settle(session, order.id)
-
-
-async def trimmed(session: AsyncSession, order_id: UUID, released: Collection[UUID]) -> None:
-    """The stock of voided lines is given back."""
-    order = await _locked(session, order_id)
-    saga = await saga_store.saga_of(session, order_id)
-    if saga.step == "trim" and await lines.all_released(session, order, released):
-        await settle(session, order_id)
-        await lines.go_on(session, order, saga)
-
-
-async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -> bool:
-    """Cancel a draft that inventory refuses. What a late reservation might hold is released.
-
-    Of an order that is queued already it is the new lines that are refused: then the answer is true.
-    """
-    order = await _locked(session, order_id)
-    if order.status != "draft":
-        saga = await saga_store.saga_of(session, order_id)
-        refused = order.status not in orders.FINAL and saga.step == "reserve"
-        if refused:
-            await lines.refuse(session, order, saga, failure)
-        return refused
-    await saga_store.set_step(session, order_id, "release", "compensating", due_at=clock.now() + orders.CLAIM)
-    order.rejection = failure.code
-    order.refusal = {
-        "kind": type(failure).__name__,
-        "code": failure.code,
-        "message": failure.message,
-        "fields": failure.fields,
-        "metadata": failure.metadata,
-    }
-    await orders.move(session, order, "cancelled", actor=order.placed_by, channel="system", detail=failure.code)
-    return False
-
-
-def refusal(stored: str) -> errors.Error:
-    """The error with which an order was refused, again."""
-    told: dict[str, Any] = orjson.loads(stored)
-    kind = _KINDS.get(told["kind"], errors.Conflict)
-    return kind(told["message"], code=told["code"], fields=told["fields"], metadata=told["metadata"])
-
-
-async def complete(session: AsyncSession, order_id: UUID) -> None:
-    """Complete an order whose stock inventory has booked out."""
-    order = await _locked(session, order_id)
-    if order.status in orders.FINAL:
-        return
-    saga = await saga_store.saga_of(session, order_id)
-    await settle(session, order_id)
-    order.posted = True
-    orders.apply(order, saga.edits)
-    await orders.move(session, order, "completed", actor=saga.actor, channel=saga.channel)
-
-
-async def give_up_completing(session: AsyncSession, order_id: UUID, failure: errors.Error) -> None:
-    """Leave an order as it is when inventory will not book its stock out."""
-    await _locked(session, order_id)
-    saga = await saga_store.saga_of(session, order_id)
-    if saga.step == "post":
-        await settle(session, order_id)
-        told = {"actor": saga.actor, "channel": saga.channel, "detail": failure.code}
-        await orders.note(session, order_id, "completion_refused", **told)
-
-
-async def settle(session: AsyncSession, order_id: UUID) -> None:
-    """Nothing is due any more."""
-    await saga_store.set_step(session, order_id, "none", "settled", edits={})
-
-
-async def _locked(session: AsyncSession, order_id: UUID) -> Order:
-    order = await store.lock(session, order_id)
-    assert order is not None  # sagas hang on their orders by a foreign key
-    return order
-
-
 def _is_refusal(failure: errors.Error) -> bool:
     # A conflict that names a time to try again is contention, not an answer.
-    return isinstance(failure, _REFUSALS) and failure.retry_after_s is None
+    return isinstance(failure, saga_steps.REFUSALS) and failure.retry_after_s is None
+
+
+async def _asked(answering: Coroutine[Any, Any, Charge]) -> Charge:
+    """A provider's answer. Raises `Unavailable` when it takes too long: nobody knows what has become of it."""
+    try:
+        async with asyncio.timeout(PAYING_TIMEOUT_S):
+            return await answering
+    except TimeoutError:
+        message = "the payment's provider does not answer"
+        raise errors.Unavailable(message) from None
+
+
+def _not_captured(charge: Charge) -> errors.Error:
+    if charge.state in {State.DECLINED, State.VOIDED}:
+        message = "the payment's provider does not take the money it was sure of"
+        return errors.Conflict(message, code="CAPTURE_REFUSED")
+    message = "the payment's provider has not taken the money yet"
+    return errors.Unavailable(message)
+
+
+def _money(due: Any) -> Money:
+    return Money(due["amount"], due["currency"])

@@ -24,7 +24,10 @@ class Saga(Base):
     tries: Mapped[int]
     due_at: Mapped[datetime]
     error: Mapped[str]
-    # Who asked for the step, from where, and what else is to change when it is done.
+    # Who asked for the step, in whose name, from where, and what else is to change when it is done.
     actor: Mapped[str]
+    subject: Mapped[str]
     channel: Mapped[str]
     edits: Mapped[dict[str, Any]]
+    # What was reserved for it is given back.
+    released: Mapped[bool]

@@ -79,14 +79,15 @@ async def put_off(
     await session.execute(statement)
 
 
-async def claim(session: AsyncSession, order_id: UUID, *, at: datetime, until: datetime) -> str | None:
-    """Take a due saga for oneself until a time: who asked for its step, or nothing when another was faster."""
+async def claim(session: AsyncSession, order_id: UUID, *, at: datetime, until: datetime) -> tuple[str, str] | None:
+    """Take a due saga for oneself until a time: who asked for its step, and in whose name; none if it is another's."""
     statement = (
         _UPDATE_SAGA.where(Saga.order_id == order_id, Saga.state.in_(("running", "compensating")), Saga.due_at <= at)
         .values(due_at=until, tries=Saga.tries + 1)
-        .returning(Saga.actor)
+        .returning(Saga.actor, Saga.subject)
     )
-    return (await session.execute(statement)).scalar_one_or_none()
+    found = (await session.execute(statement)).one_or_none()
+    return None if found is None else (found.actor, found.subject)
 
 
 async def due(session: AsyncSession, *, at: datetime, most: int) -> Sequence[tuple[UUID, UUID]]:

@@ -48,6 +48,7 @@ _LINES = (
 SHOWN = sa.select(
     *(column for column in Order.__table__.columns if column.name not in {"refusal", "fingerprint", "posted"}),
     Saga.state.label("saga_state"),
+    Saga.error.label("saga_error"),
     _LINES,
 ).join(Saga, (Saga.tenant_id == Order.tenant_id) & (Saga.order_id == Order.id))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -11,7 +12,7 @@ from switchyard.orders.v1 import orders_pb2
 from chassis import call, errors, idempotency
 from chassis.db import Database
 from chassis.sites import Sites
-from services.orders import messages, orders, saga, saga_store, store
+from services.orders import messages, orders, saga, saga_steps, saga_store, store
 
 Within = Callable[[AsyncSession], Awaitable[None]]
 
@@ -32,6 +33,7 @@ class Counter:
         current = call.current()
         current.fingerprint = idempotency.fingerprint(request)
         wish = await self.located(wish)
+        wish = replace(wish, payment=self._sagas.desk.intent(wish.payment_method, wish.payment_token))
         async with self._database.transaction() as session:
             if within is not None:
                 await within(session)
@@ -40,7 +42,7 @@ class Counter:
         placed = await self.read(order_id)
         if placed.rejection:
             rows = await self._database.read(saga_store.REFUSAL, current.principal.tenant, id=order_id)
-            raise saga.refusal(rows[0]["refusal"])
+            raise saga_steps.refusal(rows[0]["refusal"])
         return placed
 
     async def change(self, order_id: UUID, change: orders.Change, *, within: Within | None = None) -> orders_pb2.Order:
@@ -64,6 +66,10 @@ class Counter:
                     await idempotency.store(session, orders_pb2.Order(id=str(order_id)))
         await self._sagas.work(order_id)
         return await self.read(order_id)
+
+    async def retry(self, request: Message, order_id: UUID) -> orders_pb2.Order:
+        """Let the steps of an order that needs attention be tried again, now."""
+        return await self.once(request, order_id, partial(saga_steps.retry, order_id=order_id))
 
     async def located(self, wish: orders.Wish) -> orders.Wish:
         """A wish with its site's business day. Raises `NotFound` for a site that the tenant does not have."""

@@ -8,11 +8,12 @@ import asyncio
 from uuid import UUID
 
 import structlog
-from switchyard.orders.v1 import orders_pb2
+from switchyard.orders.v1 import groups_pb2, orders_pb2
 
 from chassis import call, clock, errors, identity
 from chassis.db import Database
-from services.orders import group_store, groups, saga, saga_store
+from services.orders import group_store, groups, messages, saga, saga_steps, saga_store
+from services.orders.paying import Intent
 from services.orders.rpc.counter import Counter
 
 # Group orders followed in one round; there are few, and the next round is near.
@@ -28,6 +29,11 @@ class GroupKeeping:
         self._database = database
         self._counter = counter
         self._sagas = sagas
+
+    def intent(self, request: groups_pb2.SubmitGroupOrderRequest) -> Intent | None:
+        """How the order of a group order is to be paid. Raises `Invalid`."""
+        method = messages.word("PaymentMethod", request.payment_method)
+        return self._sagas.desk.intent(method, request.payment_token)
 
     async def place(self, group_id: UUID, order_id: UUID) -> None:
         """Take the accepted order of a group order further, for the current call. Raises what refuses it."""
@@ -66,4 +72,4 @@ class GroupKeeping:
 
     async def _refusal(self, order_id: UUID) -> errors.Error:
         rows = await self._database.read(saga_store.REFUSAL, call.current().principal.tenant, id=order_id)
-        return saga.refusal(rows[0]["refusal"])
+        return saga_steps.refusal(rows[0]["refusal"])

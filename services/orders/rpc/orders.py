@@ -77,6 +77,9 @@ class OrdersRpc:
         order = await assigning.assign(session, UUID(request.id), _uuid(request, "user_id"))
         return messages.order(await store.shown(session, order.id))
 
+    async def RetryOrder(self, request: orders_pb2.RetryOrderRequest) -> orders_pb2.Order:
+        return await self._counter.retry(request, UUID(request.id))
+
     @server.transactional
     async def ListOrderEvents(
         self, request: orders_pb2.ListOrderEventsRequest, session: AsyncSession

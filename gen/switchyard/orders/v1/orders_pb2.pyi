@@ -59,6 +59,7 @@ class PaymentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PAYMENT_STATE_VOIDED: _ClassVar[PaymentState]
     PAYMENT_STATE_FAILED: _ClassVar[PaymentState]
     PAYMENT_STATE_UNKNOWN: _ClassVar[PaymentState]
+    PAYMENT_STATE_REFUNDED: _ClassVar[PaymentState]
 
 class LineStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -108,6 +109,7 @@ PAYMENT_STATE_CAPTURED: PaymentState
 PAYMENT_STATE_VOIDED: PaymentState
 PAYMENT_STATE_FAILED: PaymentState
 PAYMENT_STATE_UNKNOWN: PaymentState
+PAYMENT_STATE_REFUNDED: PaymentState
 LINE_STATUS_UNSPECIFIED: LineStatus
 LINE_STATUS_PENDING: LineStatus
 LINE_STATUS_PREPARING: LineStatus
@@ -135,20 +137,22 @@ class OrderModifier(_message.Message):
     def __init__(self, option_id: _Optional[str] = ..., quantity: _Optional[int] = ..., name: _Optional[str] = ..., price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ...) -> None: ...
 
 class Payment(_message.Message):
-    __slots__ = ("method", "provider", "state", "authorized", "captured", "reference")
+    __slots__ = ("method", "provider", "state", "authorized", "captured", "reference", "refunded")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
     CAPTURED_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    REFUNDED_FIELD_NUMBER: _ClassVar[int]
     method: PaymentMethod
     provider: str
     state: PaymentState
     authorized: _common_pb2.Money
     captured: _common_pb2.Money
     reference: str
-    def __init__(self, method: _Optional[_Union[PaymentMethod, str]] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[PaymentState, str]] = ..., authorized: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., captured: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., reference: _Optional[str] = ...) -> None: ...
+    refunded: _common_pb2.Money
+    def __init__(self, method: _Optional[_Union[PaymentMethod, str]] = ..., provider: _Optional[str] = ..., state: _Optional[_Union[PaymentState, str]] = ..., authorized: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., captured: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., reference: _Optional[str] = ..., refunded: _Optional[_Union[_common_pb2.Money, _Mapping]] = ...) -> None: ...
 
 class OrderLine(_message.Message):
     __slots__ = ("id", "menu_item_id", "quantity", "notes", "name", "unit_price", "status", "modifiers", "remake_of", "reason")
@@ -175,7 +179,7 @@ class OrderLine(_message.Message):
     def __init__(self, id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ..., notes: _Optional[str] = ..., name: _Optional[str] = ..., unit_price: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., status: _Optional[_Union[LineStatus, str]] = ..., modifiers: _Optional[_Iterable[_Union[OrderModifier, _Mapping]]] = ..., remake_of: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Order(_message.Message):
-    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "station_id", "assigned_to", "customer_id", "bulk_id", "group_id", "group_code", "payment", "business_day", "pos_status", "pos_reference")
+    __slots__ = ("id", "site_id", "number", "status", "saga_state", "channel", "lines", "total", "payment_method", "customer_name", "notes", "cancel_reason", "rejection", "placed_by", "version", "placed_at", "updated_at", "station_id", "assigned_to", "customer_id", "bulk_id", "group_id", "group_code", "payment", "business_day", "saga_error", "pos_status", "pos_reference")
     ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
@@ -201,6 +205,7 @@ class Order(_message.Message):
     GROUP_CODE_FIELD_NUMBER: _ClassVar[int]
     PAYMENT_FIELD_NUMBER: _ClassVar[int]
     BUSINESS_DAY_FIELD_NUMBER: _ClassVar[int]
+    SAGA_ERROR_FIELD_NUMBER: _ClassVar[int]
     POS_STATUS_FIELD_NUMBER: _ClassVar[int]
     POS_REFERENCE_FIELD_NUMBER: _ClassVar[int]
     id: str
@@ -228,9 +233,10 @@ class Order(_message.Message):
     group_code: str
     payment: Payment
     business_day: str
+    saga_error: str
     pos_status: PosStatus
     pos_reference: str
-    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., station_id: _Optional[str] = ..., assigned_to: _Optional[str] = ..., customer_id: _Optional[str] = ..., bulk_id: _Optional[str] = ..., group_id: _Optional[str] = ..., group_code: _Optional[str] = ..., payment: _Optional[_Union[Payment, _Mapping]] = ..., business_day: _Optional[str] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., site_id: _Optional[str] = ..., number: _Optional[int] = ..., status: _Optional[_Union[OrderStatus, str]] = ..., saga_state: _Optional[_Union[SagaState, str]] = ..., channel: _Optional[_Union[Channel, str]] = ..., lines: _Optional[_Iterable[_Union[OrderLine, _Mapping]]] = ..., total: _Optional[_Union[_common_pb2.Money, _Mapping]] = ..., payment_method: _Optional[_Union[PaymentMethod, str]] = ..., customer_name: _Optional[str] = ..., notes: _Optional[str] = ..., cancel_reason: _Optional[str] = ..., rejection: _Optional[str] = ..., placed_by: _Optional[str] = ..., version: _Optional[int] = ..., placed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., station_id: _Optional[str] = ..., assigned_to: _Optional[str] = ..., customer_id: _Optional[str] = ..., bulk_id: _Optional[str] = ..., group_id: _Optional[str] = ..., group_code: _Optional[str] = ..., payment: _Optional[_Union[Payment, _Mapping]] = ..., business_day: _Optional[str] = ..., saga_error: _Optional[str] = ..., pos_status: _Optional[_Union[PosStatus, str]] = ..., pos_reference: _Optional[str] = ...) -> None: ...
 
 class PlaceOrderRequest(_message.Message):
     __slots__ = ("id", "site_id", "lines", "payment_method", "customer_name", "notes", "station_id", "customer_id", "payment_token")
@@ -381,6 +387,12 @@ class AssignOrderRequest(_message.Message):
     id: str
     user_id: str
     def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+
+class RetryOrderRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class ListOrderEventsRequest(_message.Message):
     __slots__ = ("id", "page_size", "cursor")

@@ -75,6 +75,11 @@ class OrdersServiceStub:
                 request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.SerializeToString,
                 response_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
                 _registered_method=True)
+        self.RetryOrder = channel.unary_unary(
+                '/switchyard.orders.v1.OrdersService/RetryOrder',
+                request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.RetryOrderRequest.SerializeToString,
+                response_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+                _registered_method=True)
         self.ListOrderEvents = channel.unary_unary(
                 '/switchyard.orders.v1.OrdersService/ListOrderEvents',
                 request_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.ListOrderEventsRequest.SerializeToString,
@@ -88,8 +93,11 @@ class OrdersServiceServicer:
 
     def PlaceOrder(self, request, context):
         """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
-        away the order stays a draft that is queued or refused later: ask again, or read it.
+        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. Paid by card, the
+        money is authorised first, and captured as soon as the order is queued; declined, it is refused
+        (409 `PAYMENT_DECLINED`). When inventory is away, or the payment's provider does not say what became of the
+        authorisation (503 `PAYMENT_UNKNOWN`; it is looked up, never charged twice), the order stays a draft that is queued or
+        refused later: ask again, or read it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,6 +159,14 @@ class OrdersServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetryOrder(self, request, context):
+        """Try the steps behind an order again that need attention (`saga_error` says why), now. An order that needs none is
+        left as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOrderEvents(self, request, context):
         """The order's timeline: who did what, when and from where.
         """
@@ -199,6 +215,11 @@ def add_OrdersServiceServicer_to_server(servicer, server):
             'AssignOrder': grpc.unary_unary_rpc_method_handler(
                     servicer.AssignOrder,
                     request_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.FromString,
+                    response_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.SerializeToString,
+            ),
+            'RetryOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryOrder,
+                    request_deserializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.RetryOrderRequest.FromString,
                     response_serializer=switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.SerializeToString,
             ),
             'ListOrderEvents': grpc.unary_unary_rpc_method_handler(
@@ -423,6 +444,33 @@ class OrdersService:
             target,
             '/switchyard.orders.v1.OrdersService/AssignOrder',
             switchyard_dot_orders_dot_v1_dot_orders__pb2.AssignOrderRequest.SerializeToString,
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.orders.v1.OrdersService/RetryOrder',
+            switchyard_dot_orders_dot_v1_dot_orders__pb2.RetryOrderRequest.SerializeToString,
             switchyard_dot_orders_dot_v1_dot_orders__pb2.Order.FromString,
             options,
             channel_credentials,

@@ -35,8 +35,11 @@ class OrdersServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrdersServiceAsyncStub: ...
     PlaceOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PlaceOrderRequest, _orders_pb2.Order]
     """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
-    away the order stays a draft that is queued or refused later: ask again, or read it.
+    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. Paid by card, the
+    money is authorised first, and captured as soon as the order is queued; declined, it is refused
+    (409 `PAYMENT_DECLINED`). When inventory is away, or the payment's provider does not say what became of the
+    authorisation (503 `PAYMENT_UNKNOWN`; it is looked up, never charged twice), the order stays a draft that is queued or
+    refused later: ask again, or read it.
     """
     PlaceKioskOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.PlaceKioskOrderRequest, _orders_pb2.Order]
     """Place an order from a kiosk, at the kiosk's own site."""
@@ -62,6 +65,10 @@ class OrdersServiceStub:
     own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
     The same again changes nothing.
     """
+    RetryOrder: _grpc.UnaryUnaryMultiCallable[_orders_pb2.RetryOrderRequest, _orders_pb2.Order]
+    """Try the steps behind an order again that need attention (`saga_error` says why), now. An order that needs none is
+    left as it is.
+    """
     ListOrderEvents: _grpc.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]
     """The order's timeline: who did what, when and from where."""
 
@@ -72,8 +79,11 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.PlaceOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
-    away the order stays a draft that is queued or refused later: ask again, or read it.
+    it idempotent: sent again, the same order answers, and a refused one is refused in the same way. Paid by card, the
+    money is authorised first, and captured as soon as the order is queued; declined, it is refused
+    (409 `PAYMENT_DECLINED`). When inventory is away, or the payment's provider does not say what became of the
+    authorisation (503 `PAYMENT_UNKNOWN`; it is looked up, never charged twice), the order stays a draft that is queued or
+    refused later: ask again, or read it.
     """
     PlaceKioskOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.PlaceKioskOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
     """Place an order from a kiosk, at the kiosk's own site."""
@@ -99,6 +109,10 @@ class OrdersServiceAsyncStub(OrdersServiceStub):
     own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
     The same again changes nothing.
     """
+    RetryOrder: _aio.UnaryUnaryMultiCallable[_orders_pb2.RetryOrderRequest, _orders_pb2.Order]  # type: ignore[assignment]
+    """Try the steps behind an order again that need attention (`saga_error` says why), now. An order that needs none is
+    left as it is.
+    """
     ListOrderEvents: _aio.UnaryUnaryMultiCallable[_orders_pb2.ListOrderEventsRequest, _orders_pb2.ListOrderEventsResponse]  # type: ignore[assignment]
     """The order's timeline: who did what, when and from where."""
 
@@ -112,8 +126,11 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
         """Place an order: stock is reserved and the order queued, or it is refused and holds nothing. A client-made id makes
-        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. When inventory is
-        away the order stays a draft that is queued or refused later: ask again, or read it.
+        it idempotent: sent again, the same order answers, and a refused one is refused in the same way. Paid by card, the
+        money is authorised first, and captured as soon as the order is queued; declined, it is refused
+        (409 `PAYMENT_DECLINED`). When inventory is away, or the payment's provider does not say what became of the
+        authorisation (503 `PAYMENT_UNKNOWN`; it is looked up, never charged twice), the order stays a draft that is queued or
+        refused later: ask again, or read it.
         """
 
     @_abc_1.abstractmethod
@@ -180,6 +197,16 @@ class OrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         """Say who makes an order; without `user_id`, that nobody does yet. One takes an order that nobody makes, and gives one's
         own back; with `orders.override` one assigns any order to anybody. What another has taken is 409 `ALREADY_ASSIGNED`.
         The same again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryOrder(
+        self,
+        request: _orders_pb2.RetryOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orders_pb2.Order, _abc.Awaitable[_orders_pb2.Order]]:
+        """Try the steps behind an order again that need attention (`saga_error` says why), now. An order that needs none is
+        left as it is.
         """
 
     @_abc_1.abstractmethod
