@@ -288,4 +288,5 @@ def _tell_trail(session: AsyncSession, row: Reservation, lines: Sequence[Line], 
         ],
     }
     audit.changed(session, f"reservations/{row.id}", before={"state": before} if before else {}, after=after)
-    audit.at(session, row.site_id)
+    if row.site_id != _NOWHERE:
+        audit.at(session, row.site_id)

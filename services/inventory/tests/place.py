@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from switchyard.inventory.v1 import inventory_pb2 as pb
 from switchyard.inventory.v1 import menu_pb2 as menu
 from switchyard.inventory.v1 import reservations_pb2 as held
@@ -95,12 +96,19 @@ class Place:
 
     async def events(self) -> list[str]:
         """The names of the tenant's events, in order."""
-        sql = "SELECT subject FROM outbox WHERE tenant_id = $1 AND subject LIKE 'evt.%' ORDER BY seq"
+        return [subject.rsplit(".", 1)[1] for subject, _ in await self._sent() if subject.startswith("evt.")]
+
+    async def trail(self) -> list[dict[str, Any]]:
+        """What the trail is told of the tenant, in order."""
+        return [orjson.loads(body) for subject, body in await self._sent() if subject.startswith("aud.")]
+
+    async def _sent(self) -> list[tuple[str, str]]:
+        sql = "SELECT subject, envelope FROM outbox WHERE tenant_id = $1 ORDER BY seq"
         connection = await self.running.service.database.connect()
         await connection.execute("SELECT set_config('app.tenant_id', $1, false)", str(self.tenant.id))
-        names = [row["subject"].rsplit(".", 1)[1] for row in await connection.fetch(sql, self.tenant.id)]
+        rows = await connection.fetch(sql, self.tenant.id)
         await connection.close()
-        return names
+        return [(row["subject"], row["envelope"]) for row in rows]
 
     async def order(self) -> tuple[Any, held.ReserveRequest]:
         """The service that reserves, and a request for one of the item."""

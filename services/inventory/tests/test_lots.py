@@ -12,6 +12,7 @@ from services.inventory import work
 from services.inventory.tests.place import Place, codes, everyone
 from services.inventory.tests.support import Stub
 
+TRANSFER = pb.MOVEMENT_TYPE_TRANSFER
 RECEIVE, DEDUCT, WASTE = pb.MOVEMENT_TYPE_RECEIVE, pb.MOVEMENT_TYPE_DEDUCT, pb.MOVEMENT_TYPE_WASTE
 QUARANTINED, RECALLED = pb.BATCH_STATUS_QUARANTINED, pb.BATCH_STATUS_RECALLED
 
@@ -168,3 +169,15 @@ class TestBackorder:
         item = await place.item()
 
         assert (item.display_unit.name, item.display_unit.factor) == ("l", 1000)
+
+
+class TestTrail:
+    async def test_says_at_which_site(self, serve: Serve, tenant: Tenant) -> None:
+        place = await Place.open(serve, tenant)
+        await place.lot("A", 5)
+        await place.move(TRANSFER, 1, to_site_id=place.other)
+
+        sites = [entry["site_id"] for entry in await place.trail()]
+
+        # An item is no site's, a lot is one's, and a transfer is two's.
+        assert sites == ["", place.site, ""]
