@@ -414,7 +414,11 @@ class TestAnswer:
 
     def test_a_page_whose_contract_says_so_has_a_digest_as_its_etag(self, table: RouteTable) -> None:
         asked = "/api/v1/pets", "/api/v1/pets?fields=id", "/api/v1/pets"
-        pages = [{"pets": [{"id": "1"}]}, {"pets": [{"id": "1"}]}, {"pets": [{"id": "1"}], "next_cursor": "abc"}]
+        pages: list[dict[str, Any]] = [
+            {"pets": [{"id": "1"}]},
+            {"pets": [{"id": "1"}]},
+            {"pets": [{"id": "1"}], "next_cursor": "abc"},
+        ]
         first, *others = [self.answer(table, "GET", path, page) for path, page in zip(asked, pages, strict=True)]
         held = first.headers["etag"]
 
