@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from chassis import audit, call, errors, events
+from chassis import audit, call, errors, events, faults
 from chassis.identity import Principal
 
 # What is told about a violated constraint that nobody translated: the database holds the rule, the heart explains it.
@@ -78,7 +78,9 @@ class Database:
                 await session.flush()
                 await audit.write(session)
                 published = await events.write(session)
+                faults.point("commit.before")
                 await session.commit()
+                faults.point("commit.after")
         except _FAILURES as failure:
             raise _translated(failure) from failure
         if published:

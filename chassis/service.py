@@ -34,7 +34,19 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from nats.aio.client import Client as Nats
 from switchyard.tenants.v1 import sites_pb2_grpc
 
-from chassis import directory, identity, inbox, outbox, paging, periodic, registration, revocation, streams, telemetry
+from chassis import (
+    directory,
+    faults,
+    identity,
+    inbox,
+    outbox,
+    paging,
+    periodic,
+    registration,
+    revocation,
+    streams,
+    telemetry,
+)
 from chassis.credentials import Credentials
 from chassis.db import Database
 from chassis.operations import Operations
@@ -77,6 +89,8 @@ class Service:
     def run(self, build: Callable[["Service"], None]) -> None:
         """Build and serve until SIGTERM or SIGINT."""
         telemetry.set_up(self.name, self.settings)
+        if self.settings.environment == "development":
+            faults.arm(self.settings.fault)
         uvloop.run(self._main(build))
 
     # What `build` uses.

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     # How long a process finishes what it has begun after SIGTERM.
     drain_s: float = 10.0
 
+    # Where the process is to die, for those who show that nothing is lost (`chassis.faults`).
+    fault: str = ""
+
     log_level: str = "INFO"
     log_format: Literal["json", "console"] = "json"
     trace_sample_ratio: float = 0.01

@@ -17,7 +17,7 @@ import grpc.aio
 from google.protobuf import descriptor_pool
 from opentelemetry.trace import SpanKind
 
-from chassis import call, errors, policy, telemetry
+from chassis import call, errors, faults, policy, telemetry
 from chassis.identity import Principal
 from chassis.rpc import metadata
 
@@ -86,7 +86,10 @@ class Channel:
                     )
                     try:
                         remaining = max(deadline - time.monotonic(), 0.001)
-                        return await stub(request, timeout=remaining, metadata=(*told, *_trace()))
+                        faults.point(f"{rules.descriptor.name}.before")
+                        answer = await stub(request, timeout=remaining, metadata=(*told, *_trace()))
+                        faults.point(f"{rules.descriptor.name}.after")
+                        return answer
                     except grpc.aio.AioRpcError as failure:
                         error = errors.from_rpc_error(failure)
                         again = isinstance(error, errors.Unavailable) and (rules.idempotent or _never_sent(failure))

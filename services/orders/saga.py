@@ -8,7 +8,7 @@ module is an edge of its own, moved by a timer as well as by requests, and there
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ import orjson
 import structlog
 from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
 
-from chassis import call, clock, errors, identity, telemetry
+from chassis import call, clock, errors, faults, identity, telemetry
 from chassis.db import Database
 from services.orders import orders, payment_store, payments, saga_steps, saga_store
 from services.orders.paying import CALL_TIMEOUT_S as PAYING_TIMEOUT_S
@@ -153,13 +153,13 @@ class Sagas:
     async def _charge(self, order_id: UUID, due: Any, *, asked: bool) -> Charge:
         """The provider's word on an authorisation. Raises `Unavailable` when it gives none."""
         provider = self.desk.of(due["payment_provider"])
-        found = await _asked(provider.look_up(order_id)) if asked else Charge(State.ABSENT)
+        found = await _asked(provider.look_up, order_id) if asked else Charge(State.ABSENT)
         if found.state is State.ABSENT and due["token"] is not None:
             token = self.desk.token(call.current().principal.tenant, due["id"], due["token"])
             try:
-                found = await _asked(provider.authorise(order_id, _money(due), token))
+                found = await _asked(provider.authorise, order_id, _money(due), token)
             except errors.Unavailable:
-                found = await _asked(provider.look_up(order_id))
+                found = await _asked(provider.look_up, order_id)
         if found.state in {State.ABSENT, State.UNKNOWN}:
             message = "the payment's provider does not know yet"
             raise errors.Unavailable(message)
@@ -168,7 +168,7 @@ class Sagas:
     async def _capture(self, order_id: UUID) -> bool:
         due = await self._due(order_id)
         try:
-            charge = await _asked(self.desk.of(due["payment_provider"]).capture(order_id, _money(due)))
+            charge = await _asked(self.desk.of(due["payment_provider"]).capture, order_id, _money(due))
             async with self._database.transaction() as session:
                 if await saga_steps.captured(session, order_id, charge):
                     return True
@@ -205,7 +205,7 @@ class Sagas:
         if not much:
             return None
         provider = self.desk.of(due["payment_provider"])
-        return await _asked(provider.refund(order_id, Money(much, due["currency"])))
+        return await _asked(provider.refund, order_id, Money(much, due["currency"]))
 
     async def _post(self, order_id: UUID) -> bool:
         request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
@@ -244,9 +244,9 @@ class Sagas:
     async def _undone(self, order_id: UUID, due: Any) -> Charge:
         """Void what is authorised; what turns out to be captured is refunded. Raises `Unavailable` for neither."""
         provider = self.desk.of(due["payment_provider"])
-        charge = await _asked(provider.void(order_id))
+        charge = await _asked(provider.void, order_id)
         if charge.state is State.CAPTURED:
-            charge = await _asked(provider.refund(order_id, Money(charge.captured, due["currency"])))
+            charge = await _asked(provider.refund, order_id, Money(charge.captured, due["currency"]))
         if charge.state not in {State.VOIDED, State.REFUNDED, State.DECLINED}:
             message = "the payment's provider has not given the money back yet"
             raise errors.Unavailable(message, code="PAYMENT_NOT_UNDONE")
@@ -281,14 +281,18 @@ def _is_refusal(failure: errors.Error) -> bool:
     return isinstance(failure, saga_steps.REFUSALS) and failure.retry_after_s is None
 
 
-async def _asked(answering: Coroutine[Any, Any, Charge]) -> Charge:
+async def _asked(ask: Callable[..., Awaitable[Charge]], *about: object) -> Charge:
     """A provider's answer. Raises `Unavailable` when it takes too long: nobody knows what has become of it."""
+    name = getattr(ask, "__name__", "provider")
+    faults.point(f"{name}.before")
     try:
         async with asyncio.timeout(PAYING_TIMEOUT_S):
-            return await answering
+            charge = await ask(*about)
     except TimeoutError:
         message = "the payment's provider does not answer"
         raise errors.Unavailable(message) from None
+    faults.point(f"{name}.after")
+    return charge
 
 
 def _not_captured(charge: Charge) -> errors.Error:
