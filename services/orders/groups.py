@@ -17,9 +17,8 @@ from uuid_utils.compat import uuid7
 
 from chassis import audit, call, clock, errors, events, idempotency
 from chassis.sites import Site
-from services.orders import group_messages, group_store, messages, orders
+from services.orders import group_messages, group_store, orders
 from services.orders.group_models import GroupOrder, GroupParticipant
-from services.orders.paying import Intent
 
 # Characters that nobody takes for one another, and no vowels, so that no code is a word: 481 million codes. At ten
 # tries a minute from one address, guessing one of a thousand that are open takes a month.
@@ -184,9 +183,12 @@ def _require(group: GroupOrder, wanted: str, *allowed: str) -> None:
         raise errors.InvalidTransition.between(group.status, wanted, moves.get(group.status, []))
 
 
-async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequest, payment: Intent | None) -> UUID:
-    """Accept the order of a group order, in the transaction that submits it; submitted already, its order is told."""
-    group = await manage(session, UUID(request.id))
+async def submit(session: AsyncSession, group_id: UUID, terms: orders.Wish) -> UUID:
+    """Accept the order of a group order, in the transaction that submits it; submitted already, its order is told.
+
+    `terms` is what of the wish the group order itself does not say: how it is paid, and the site's business day.
+    """
+    group = await manage(session, group_id)
     if group.status == "submitted":
         assert group.order_id is not None  # a constraint
         return group.order_id
@@ -199,9 +201,7 @@ async def submit(session: AsyncSession, request: groups_pb2.SubmitGroupOrderRequ
     group.order_id = uuid5(group.id, str(group.attempts))
     group.status, group.rejection, group.rejection_message = "submitted", "", ""
     await _changed(session, group)
-    method = messages.word("PaymentMethod", request.payment_method)
-    wish = replace(_wish(group, participants), payment_method=method, payment=payment)
-    await _accept(session, wish)
+    await _accept(session, _wish(terms, group, participants))
     return group.order_id
 
 
@@ -212,8 +212,9 @@ async def _accept(session: AsyncSession, wish: orders.Wish) -> None:
         await orders.accept(session, wish)
 
 
-def _wish(group: GroupOrder, participants: Sequence[GroupParticipant]) -> orders.Wish:
-    return orders.Wish(
+def _wish(terms: orders.Wish, group: GroupOrder, participants: Sequence[GroupParticipant]) -> orders.Wish:
+    return replace(
+        terms,
         site_id=group.site_id,
         lines=[_named(line, one.name) for one in participants for line in map(group_messages.line, one.lines)],
         id=group.order_id,

@@ -5,6 +5,7 @@ whatever becomes of this process, and what it comes to is found here by a timer.
 """
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import structlog
@@ -12,8 +13,7 @@ from switchyard.orders.v1 import groups_pb2, orders_pb2
 
 from chassis import call, clock, errors, identity
 from chassis.db import Database
-from services.orders import group_store, groups, messages, saga, saga_steps, saga_store
-from services.orders.paying import Intent
+from services.orders import group_store, groups, messages, orders, saga, saga_steps, saga_store
 from services.orders.rpc.counter import Counter
 
 # Group orders followed in one round; there are few, and the next round is near.
@@ -30,10 +30,13 @@ class GroupKeeping:
         self._counter = counter
         self._sagas = sagas
 
-    def intent(self, request: groups_pb2.SubmitGroupOrderRequest) -> Intent | None:
-        """How the order of a group order is to be paid. Raises `Invalid`."""
+    async def terms(self, request: groups_pb2.SubmitGroupOrderRequest) -> orders.Wish:
+        """What of an order's wish the group order itself does not say. Raises `NotFound` or `Invalid`."""
+        async with self._database.transaction() as session:
+            group = await groups.get(session, UUID(request.id))
         method = messages.word("PaymentMethod", request.payment_method)
-        return self._sagas.desk.intent(method, request.payment_token)
+        located = await self._counter.located(orders.Wish(group.site_id, lines=[], payment_method=method))
+        return replace(located, payment=self._sagas.desk.intent(method, request.payment_token))
 
     async def place(self, group_id: UUID, order_id: UUID) -> None:
         """Take the accepted order of a group order further, for the current call. Raises what refuses it."""

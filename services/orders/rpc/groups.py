@@ -123,9 +123,9 @@ class GroupsRpc:
 
     async def SubmitGroupOrder(self, request: groups_pb2.SubmitGroupOrderRequest) -> groups_pb2.GroupOrder:
         group_id = UUID(request.id)
-        payment = self._keeping.intent(request)
+        terms = await self._keeping.terms(request)
         async with self._database.transaction() as session:
-            order_id = await groups.submit(session, request, payment)
+            order_id = await groups.submit(session, group_id, terms)
         await self._keeping.place(group_id, order_id)
         async with self._database.transaction() as session:
             return group_messages.group(await groups.get(session, group_id))

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -475,6 +476,23 @@ class TestSubmitGroupOrder:
             await crowd.shop.rows(
                 "UPDATE orders SET group_id = $1, version = version + 1 WHERE id = $2", UUID(group.id), UUID(other.id)
             )
+
+    @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+    async def test_is_counted_in_its_sites_day(self, crowd: Crowd, zone: str) -> None:
+        crowd.shop.running.service.every_site.time_zone = zone
+        group = await crowd.open()
+        await crowd.join(group)
+
+        await crowd.submit(group.id)
+
+        (order,) = await crowd.orders_of("group_id", group.id)
+        assert order["day"] == clock.now().astimezone(ZoneInfo(zone)).date()
+
+    async def test_an_unknown_one_is_not_found_before_anything_else_is_wrong(self, crowd: Crowd) -> None:
+        request = groups_pb2.SubmitGroupOrderRequest(id=some_id(), payment_method=orders_pb2.PAYMENT_METHOD_CARD)
+
+        with pytest.raises(errors.NotFound):
+            await crowd.groups().SubmitGroupOrder(request)
 
     async def test_nobody_joined_is_a_conflict(self, crowd: Crowd) -> None:
         group = await crowd.open()
