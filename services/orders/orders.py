@@ -355,9 +355,11 @@ async def move(
     `told` goes into the timeline.
     """
     before, order.status, order.updated_at = order.status, status, clock.now()
-    if not alone:
-        await store.move_lines(session, order.id, *_LINES[status])
-    await note(session, order.id, status, at, **told, moved=(before, status))
+    # The order is written once, with all that has changed: one version.
+    with session.no_autoflush:
+        if not alone:
+            await store.move_lines(session, order.id, *_LINES[status])
+        await note(session, order.id, status, at, **told, moved=(before, status))
     row = await store.shown(session, order.id)
     event = events_pb2.OrderStatusChanged(order=messages.order(row), from_status=messages.number("OrderStatus", before))
     events.publish(session, event, subject=f"orders/{order.id}", audience=messages.audience(row))

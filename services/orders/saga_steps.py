@@ -192,11 +192,13 @@ async def complete(session: AsyncSession, order_id: UUID, charge: Charge | None)
         return
     saga = await saga_store.saga_of(session, order_id)
     await settle(session, order_id)
-    order.posted = True
-    orders.apply(order, saga.edits)
-    if charge is not None:
-        await payments.take(session, order, charge)
-    await orders.move(session, order, "completed", **_who(saga))
+    # The order is written once, with all that changes.
+    with session.no_autoflush:
+        order.posted = True
+        orders.apply(order, saga.edits)
+        if charge is not None:
+            await payments.take(session, order, charge)
+        await orders.move(session, order, "completed", **_who(saga))
 
 
 async def give_up_completing(session: AsyncSession, order_id: UUID, failure: errors.Error) -> None:
