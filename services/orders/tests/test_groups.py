@@ -4,25 +4,18 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
 from switchyard.options.v1 import policy_pb2
-from switchyard.orders.v1 import groups_pb2, orders_pb2
+from switchyard.orders.v1 import groups_pb2
 
 from chassis import clock, errors
 from chassis.testing import Databases, Serve, Tenant
 from services.orders import groups
 from services.orders.tests.crowd import HOUR, STAFF, Crowd, gather_crowd, some_id
 
-OPEN, LOCKED, SUBMITTED, CLOSED = (
-    groups_pb2.GROUP_ORDER_STATUS_OPEN,
-    groups_pb2.GROUP_ORDER_STATUS_LOCKED,
-    groups_pb2.GROUP_ORDER_STATUS_SUBMITTED,
-    groups_pb2.GROUP_ORDER_STATUS_CLOSED,
-)
-COMPLETED = orders_pb2.ORDER_STATUS_COMPLETED
+OPEN, LOCKED = groups_pb2.GROUP_ORDER_STATUS_OPEN, groups_pb2.GROUP_ORDER_STATUS_LOCKED
 
 
 @pytest_asyncio.fixture
@@ -438,170 +431,3 @@ class TestHosting:
         listed = await crowd.groups().ListGroupOrders(request)
 
         assert [one.id for one in listed.group_orders] == [group.id]
-
-
-class TestSubmitGroupOrder:
-    async def test_is_one_order_with_everybodys_name(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group, "Grace", lines=[crowd.line(notes="oat milk"), crowd.line(quantity=2)])
-        await crowd.join(group, "Barbara")
-
-        submitted = await crowd.submit(group.id)
-
-        order = await crowd.shop.get(submitted.order_id)
-        assert submitted.status == SUBMITTED
-        assert [line.notes for line in order.lines] == ["Grace: oat milk", "Grace", "Barbara"]
-        assert (order.customer_name, order.notes) == ("Ada", "Friday coffee")
-        assert (order.group_id, order.group_code, order.number) == (group.id, group.code, 1)
-
-    async def test_submitted_in_parallel_it_is_one_order(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-
-        submitted = await asyncio.gather(
-            *(crowd.submit(group.id, crowd.shop.staff if each % 2 else None) for each in range(8))
-        )
-
-        assert len({one.order_id for one in submitted}) == 1
-        assert len(await crowd.orders_of("group_id", group.id)) == 1
-        assert crowd.shop.inventory.stock == 1_000_000 - 1
-
-    async def test_the_database_lets_it_have_one_order(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        await crowd.submit(group.id)
-        other = await crowd.shop.place()
-
-        with pytest.raises(Exception, match="orders_one_of_group"):
-            await crowd.shop.rows(
-                "UPDATE orders SET group_id = $1, version = version + 1 WHERE id = $2", UUID(group.id), UUID(other.id)
-            )
-
-    @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
-    async def test_is_counted_in_its_sites_day(self, crowd: Crowd, zone: str) -> None:
-        crowd.shop.running.service.every_site.time_zone = zone
-        group = await crowd.open()
-        await crowd.join(group)
-
-        await crowd.submit(group.id)
-
-        (order,) = await crowd.orders_of("group_id", group.id)
-        assert order["day"] == clock.now().astimezone(ZoneInfo(zone)).date()
-
-    async def test_an_unknown_one_is_not_found_before_anything_else_is_wrong(self, crowd: Crowd) -> None:
-        request = groups_pb2.SubmitGroupOrderRequest(id=some_id(), payment_method=orders_pb2.PAYMENT_METHOD_CARD)
-
-        with pytest.raises(errors.NotFound):
-            await crowd.groups().SubmitGroupOrder(request)
-
-    async def test_nobody_joined_is_a_conflict(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-
-        with pytest.raises(errors.Conflict) as refused:
-            await crowd.submit(group.id)
-
-        assert refused.value.code == "GROUP_ORDER_EMPTY"
-
-    async def test_refused_it_is_locked_again_and_says_why(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        crowd.shop.inventory.stock = 0
-
-        with pytest.raises(errors.Conflict) as refused:
-            await crowd.submit(group.id)
-
-        found = await crowd.get(group.id)
-        assert refused.value.code == "INSUFFICIENT_STOCK"
-        assert (found.status, found.rejection, found.rejection_message) == (
-            LOCKED,
-            "INSUFFICIENT_STOCK",
-            "not enough beans",
-        )
-        assert found.order_id == ""
-
-    async def test_refused_it_may_be_submitted_again(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        crowd.shop.inventory.stock = 0
-        with pytest.raises(errors.Conflict):
-            await crowd.submit(group.id)
-        crowd.shop.inventory.stock = 5
-
-        submitted = await crowd.submit(group.id)
-
-        assert (submitted.status, submitted.rejection) == (SUBMITTED, "")
-        assert [order["status"] for order in await crowd.orders_of("group_id", group.id)] == ["cancelled", "queued"]
-
-    async def test_inventory_away_it_stays_submitted_and_goes_on(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        crowd.shop.inventory.fail("Reserve", errors.Unavailable(), times=3)
-        with pytest.raises(errors.Unavailable):
-            await crowd.submit(group.id)
-
-        await crowd.shop.resume_later()
-
-        found = await crowd.get(group.id)
-        assert found.status == SUBMITTED
-        assert (await crowd.shop.get(found.order_id)).status == orders_pb2.ORDER_STATUS_QUEUED
-
-    async def test_refused_behind_its_back_it_is_locked_by_the_timer(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        crowd.shop.inventory.fail("Reserve", errors.Unavailable(), times=3)
-        with pytest.raises(errors.Unavailable):
-            await crowd.submit(group.id)
-        crowd.shop.inventory.stock = 0
-        await crowd.shop.resume_later()
-
-        await crowd.keeping.resume()
-
-        found = await crowd.get(group.id)
-        assert (found.status, found.rejection_message) == (LOCKED, "not enough beans")
-
-
-class TestFollowing:
-    async def test_is_locked_when_the_deadline_passes(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-
-        await crowd.later(crowd.keeping.resume, 2 * HOUR)
-
-        assert (await crowd.get(group.id)).status == LOCKED
-
-    async def test_two_timers_lock_it_once(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-
-        await asyncio.gather(*(crowd.later(crowd.keeping.resume, 2 * HOUR) for _ in range(4)))
-
-        assert len(await crowd.told(f"group_orders/{group.id}")) == 2
-
-    async def test_is_closed_when_nobody_submits_it(self, crowd: Crowd) -> None:
-        group = await crowd.open()
-        await crowd.later(crowd.keeping.resume, 2 * HOUR)
-
-        await crowd.later(crowd.keeping.resume, timedelta(hours=27))
-
-        found = await crowd.get(group.id)
-        assert (found.status, found.outcome) == (CLOSED, groups_pb2.GROUP_ORDER_OUTCOME_EXPIRED)
-
-    @pytest.mark.parametrize(
-        ("ends", "outcome"),
-        [
-            (COMPLETED, groups_pb2.GROUP_ORDER_OUTCOME_COMPLETED),
-            (orders_pb2.ORDER_STATUS_CANCELLED, groups_pb2.GROUP_ORDER_OUTCOME_ORDER_CANCELLED),
-        ],
-    )
-    async def test_is_closed_with_its_order(self, crowd: Crowd, ends: Any, outcome: Any) -> None:
-        group = await crowd.open()
-        await crowd.join(group)
-        submitted = await crowd.submit(group.id)
-        await crowd.keeping.resume()
-        assert (await crowd.get(group.id)).status == SUBMITTED
-        await crowd.shop.patch(submitted.order_id, crowd.shop.manager, status=ends)
-
-        await crowd.keeping.resume()
-
-        found = await crowd.get(group.id)
-        assert (found.status, found.outcome) == (CLOSED, outcome)
-        with pytest.raises(errors.InvalidTransition):
-            await crowd.submit(group.id)
