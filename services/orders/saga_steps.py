@@ -194,10 +194,10 @@ async def complete(session: AsyncSession, order_id: UUID, charge: Charge | None)
     await settle(session, order_id)
     # The order is written once, with all that changes.
     with session.no_autoflush:
-        order.posted = True
-        orders.apply(order, saga.edits)
         if charge is not None:
             await payments.take(session, order, charge)
+        order.posted = True
+        orders.apply(order, saga.edits)
         await orders.move(session, order, "completed", **_who(saga))
 
 
