@@ -10,15 +10,19 @@ import grpc
 import grpc.aio
 import pytest_asyncio
 from grpc_status import rpc_status
+from pydantic import SecretStr
 from switchyard.common.v1 import common_pb2
 from switchyard.inventory.v1 import reservations_pb2, reservations_pb2_grpc
 from switchyard.orders.v1 import lines_pb2, lines_pb2_grpc, orders_pb2, orders_pb2_grpc
 from uuid_utils.compat import uuid7
 
-from chassis import clock, errors
+from chassis import clock, errors, resealing
 from chassis.identity import Principal
 from chassis.service import Service
 from chassis.testing import Databases, Running, Serve, Tenant
+from services.orders.models import Base
+from services.orders.paying import Desk
+from services.orders.paying_scripted import Scripted
 from services.orders.rpc.counter import Counter
 from services.orders.rpc.lines import LinesRpc
 from services.orders.rpc.orders import OrdersRpc
@@ -263,7 +267,9 @@ async def open_shop(
 
     def build(service: Service) -> None:
         channel: Any = service.channel("inventory")
-        parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel))
+        vault = resealing.vault(service, Base, master=SecretStr("a master key for tests"), previous=SecretStr(""))
+        desk = Desk(Scripted(service.database), vault=vault)
+        parts["sagas"] = Sagas(service.database, reservations_pb2_grpc.ReservationsServiceStub(channel), desk)
         counter = Counter(service.database, parts["sagas"], service.sites())
         parts["rpc"] = OrdersRpc(service.database, counter, service.pager())
         service.serve(parts["rpc"])
