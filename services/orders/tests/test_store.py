@@ -42,6 +42,29 @@ class TestConstraints:
         with pytest.raises(asyncpg.CheckViolationError):
             await shop.rows(f"UPDATE orders SET {change} WHERE id = $1", order.id)
 
+    @pytest.mark.parametrize("change", ["status = 'pending'", "status = 'preparing'"])
+    async def test_no_line_goes_back(self, shop: Any, change: str) -> None:
+        order = await shop.place()
+        await shop.patch(order.id, shop.manager, status=orders_pb2.ORDER_STATUS_READY)
+
+        with pytest.raises(asyncpg.CheckViolationError):
+            await shop.rows(f"UPDATE lines SET {change} WHERE order_id = $1", order.id)
+
+    async def test_no_voided_line_comes_back(self, shop: Any) -> None:
+        order = await shop.place()
+        await shop.patch(order.id, status=orders_pb2.ORDER_STATUS_CANCELLED)
+
+        with pytest.raises(asyncpg.CheckViolationError):
+            await shop.rows("UPDATE lines SET status = 'served' WHERE order_id = $1", order.id)
+
+    async def test_what_is_made_anew_costs_nothing(self, shop: Any) -> None:
+        order = await shop.place()
+
+        with pytest.raises(asyncpg.CheckViolationError) as violated:
+            await shop.rows("UPDATE lines SET remake_of = id WHERE order_id = $1", order.id)
+
+        assert violated.value.constraint_name == "lines_remade_for_nothing"
+
     async def test_the_timeline_is_append_only(self, shop: Any) -> None:
         connection = await asyncpg.connect(await shop.databases.url("orders"))
 
