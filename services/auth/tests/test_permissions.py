@@ -43,7 +43,8 @@ class TestRead:
     def test_a_permission_is_told_with_its_service_and_methods(self) -> None:
         found = everything().known["orders.create"]
 
-        assert (found.service, found.methods) == ("orders", ["PlaceKioskOrder", "PlaceOrder"])
+        assert found.service == "orders"
+        assert {"PlaceKioskOrder", "PlaceOrder"} <= set(found.methods)
 
     def test_methods_of_other_services_are_told_with_theirs(self) -> None:
         assert everything().known["tenants.sites.read"].methods == ["GetSite", "ListSites", "auth.ListSiteUsers"]
@@ -56,7 +57,7 @@ class TestRead:
         assert found.of_platform("platform.whatever.there_will_be")
 
     def test_what_a_method_needs_besides_is_there(self) -> None:
-        assert everything().known["orders.override"].methods == ["UpdateOrder"]
+        assert {"AssignOrder", "UpdateOrder"} <= set(everything().known["orders.override"].methods)
 
     def test_what_a_nested_field_demands_is_there(self) -> None:
         found = Permissions(permissions.read("pets", registry.foreign(field="acme.prices.read")))

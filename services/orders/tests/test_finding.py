@@ -207,7 +207,8 @@ class TestPlaces:
 async def _place_now(shop: Any, order_id: Any = None) -> orders_pb2.Order:
     """Place an order by the shifted clock, by which no pass would be valid."""
     with call.answering(call.Call(shop.staff, "orders.PlaceOrder", category="financial")):
-        return await shop.rpc.PlaceOrder(shop.wish(order_id))
+        placed: orders_pb2.Order = await shop.rpc.PlaceOrder(shop.wish(order_id))
+        return placed
 
 
 def _until(local: datetime) -> timedelta:
