@@ -295,7 +295,7 @@ class TestClientCredentials:
         principal = await auth.exchange(given["access_token"])
         assert (principal.kind, principal.id, principal.roles) == ("client", client.id, ("staff",))
         assert (principal.tenant_id, set(principal.sites)) == (tenant.id, {site})
-        assert set(principal.permissions) == {"orders.create", "orders.read", "orders.update"}
+        assert set(principal.permissions) == {"orders.assign", "orders.create", "orders.read", "orders.update"}
 
     async def test_fewer_scopes(self, auth: Auth, tenant: Tenant) -> None:
         client = await program(auth, tenant)
