@@ -43,3 +43,7 @@ service: .venv/.ready ## Begin a new service: make service name=x
 .PHONY: bench
 bench: .venv/.ready ## Measure against a monolith and Envoy, side by side, and what identity costs
 	@$(BIN)/python -m bench
+
+.PHONY: chaos
+chaos: .venv/.ready ## Kill processes at every point and see what is left: make chaos suite=saga
+	@$(BIN)/python -m bench.chaos $(suite)
