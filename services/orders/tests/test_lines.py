@@ -1,9 +1,13 @@
 """Lines one by one, through a real server; the order follows them."""
 
 import asyncio
+import contextlib
+import random
+from functools import partial
 from typing import Any
 
 import pytest
+from switchyard.inventory.v1 import reservations_pb2
 from switchyard.orders.v1 import lines_pb2, orders_pb2
 from uuid_utils.compat import uuid7
 
@@ -18,6 +22,7 @@ QUEUED, PREPARING, READY, COMPLETED, CANCELLED = (
     orders_pb2.ORDER_STATUS_COMPLETED,
     orders_pb2.ORDER_STATUS_CANCELLED,
 )
+POSTED = reservations_pb2.RESERVATION_STATE_POSTED
 L_PENDING, L_PREPARING, L_READY, L_SERVED, L_VOIDED = (
     orders_pb2.LINE_STATUS_PENDING,
     orders_pb2.LINE_STATUS_PREPARING,
@@ -401,3 +406,52 @@ class TestAddLines:
             await shop.lines().AddLines(request)
 
         assert refused.value.code == "TOO_MANY_LINES"
+
+
+class TestAllAtOnce:
+    """Many who change one order in all ways at once: what it holds, what it costs and what it shows stay one."""
+
+    @pytest.mark.parametrize("seed", range(4))
+    async def test_stock_and_money_add_up(self, shop: Any, seed: int) -> None:
+        order, chance = await _place(shop, 1, 2, 3), random.Random(seed)
+        # Enough for all, and for some.
+        shop.inventory.stock = left = (FULL, 5)[seed % 2]
+
+        await asyncio.gather(*(_meddle(shop, order.id, random.Random(chance.random())) for _ in range(6)))
+        await _end(shop, order.id)
+
+        found = await shop.get(order.id)
+        live = [line for line in found.lines if line.status != L_VOIDED]
+        posted = sum(pieces for pieces, state in shop.inventory.lines[order.id].values() if state == POSTED)
+        assert found.saga_state == orders_pb2.SAGA_STATE_SETTLED
+        assert shop.inventory.held(order.id) == 0
+        assert shop.inventory.stock == left + 6 - posted
+        assert posted == (sum(line.quantity for line in live) if found.status == COMPLETED else 0)
+        assert found.status == CANCELLED or found.total.amount == sum(
+            line.quantity * line.unit_price.amount for line in live
+        )
+        told = await shop.timeline(order.id)
+        assert [entry.sequence for entry in told] == list(range(1, len(told) + 1))
+
+
+async def _meddle(shop: Any, order_id: str, chance: random.Random) -> None:
+    """Change an order in whichever ways it allows."""
+    for _ in range(8):
+        order = await shop.get(order_id)
+        place = chance.randrange(len(order.lines))
+        step = chance.choice((L_PREPARING, L_READY, L_SERVED))
+        more = lines_pb2.AddLinesRequest(id=order_id, lines=shop.wish().lines)
+        ways = (
+            partial(shop.patch_line, order, place, shop.manager, status=step),
+            partial(shop.patch_line, order, place, shop.manager, status=L_VOIDED, reason="late"),
+            partial(shop.remake, order, place),
+            partial(shop.lines().AddLines, more),
+        )
+        with contextlib.suppress(errors.Conflict, errors.Invalid, errors.InvalidTransition):
+            await chance.choice(ways)()
+
+
+async def _end(shop: Any, order_id: str) -> None:
+    order = await shop.get(order_id)
+    if order.status not in {COMPLETED, CANCELLED}:
+        await shop.patch(order_id, shop.manager, status=COMPLETED)
