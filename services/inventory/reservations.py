@@ -6,7 +6,7 @@ items wait for each other and never in a circle, and whatever else would change 
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -50,6 +50,8 @@ async def reserve(session: AsyncSession, request: reservations_pb2.ReserveReques
     begun = await reservation_store.begin(session, tenant, row)
     if not begun:
         row = await _known(session, row.id)
+        if request.renews:
+            await _renew(session, row, request, until=expires_at)
         if row.state not in HOLDING:
             return row
     new = _new(request.lines, row.lines)
@@ -97,6 +99,9 @@ async def release(
     if row.state in HOLDING and (chosen or not line_ids):
         await _give_back(session, row, chosen)
         await _move_on(session, row, chosen, RELEASED)
+    elif row.state == EXPIRED and not line_ids:
+        # Nothing is held; and it is not to be renewed any more.
+        await _move_on(session, row, [line for line in row.lines.values() if line.state == EXPIRED], RELEASED)
     return row
 
 
@@ -154,6 +159,34 @@ async def _add(
     await _keep_stock(session, row, shelf)
     await reservation_store.add_lines(session, tenant, row, lines)
     _tell_trail(session, row, lines, before="")
+
+
+async def _renew(
+    session: AsyncSession, row: Reservation, request: reservations_pb2.ReserveRequest, *, until: datetime
+) -> None:
+    """Hold lines anew that have lapsed, all of them or none; what they are called and cost stays as it was."""
+    wanted = {place: told for place, told in enumerate(request.lines) if _lapsed(row, told)}
+    if not wanted:
+        return
+    resolved = await _resolve(session, row.site_id, wanted)
+    lines = [row.lines[UUID(told.line_id)] for told in resolved]
+    for line in lines:
+        # What they held was given back.
+        line.picks.clear()
+    needed = sum((told.needs for told in resolved), Counter[UUID]())
+    shelf = await _shelf(session, row, needed)
+    short = shelf.hold((line, told.needs) for line, told in zip(lines, resolved, strict=True))
+    if short:
+        raise ledger.insufficient(shelf.wanting(short, needed))
+    await _keep_stock(session, row, shelf)
+    row.expires_at = until
+    await _move_on(session, row, lines, ACTIVE)
+    await reservation_store.replace_picks(session, call.current().principal.tenant, row.id, lines)
+
+
+def _lapsed(row: Reservation, told: reservations_pb2.ReserveLine) -> bool:
+    line = row.lines.get(UUID(told.line_id))
+    return line is not None and line.state == EXPIRED
 
 
 async def _resolve(

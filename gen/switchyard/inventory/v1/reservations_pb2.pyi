@@ -50,16 +50,18 @@ class ReserveLine(_message.Message):
     def __init__(self, line_id: _Optional[str] = ..., menu_item_id: _Optional[str] = ..., quantity: _Optional[int] = ..., modifiers: _Optional[_Iterable[_Union[ChosenModifier, _Mapping]]] = ...) -> None: ...
 
 class ReserveRequest(_message.Message):
-    __slots__ = ("order_id", "site_id", "lines", "station_id")
+    __slots__ = ("order_id", "site_id", "lines", "station_id", "renews")
     ORDER_ID_FIELD_NUMBER: _ClassVar[int]
     SITE_ID_FIELD_NUMBER: _ClassVar[int]
     LINES_FIELD_NUMBER: _ClassVar[int]
     STATION_ID_FIELD_NUMBER: _ClassVar[int]
+    RENEWS_FIELD_NUMBER: _ClassVar[int]
     order_id: str
     site_id: str
     lines: _containers.RepeatedCompositeFieldContainer[ReserveLine]
     station_id: str
-    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReserveLine, _Mapping]]] = ..., station_id: _Optional[str] = ...) -> None: ...
+    renews: bool
+    def __init__(self, order_id: _Optional[str] = ..., site_id: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ReserveLine, _Mapping]]] = ..., station_id: _Optional[str] = ..., renews: _Optional[bool] = ...) -> None: ...
 
 class PricedLine(_message.Message):
     __slots__ = ("line_id", "menu_item_id", "name", "quantity", "unit_price", "modifiers", "state")

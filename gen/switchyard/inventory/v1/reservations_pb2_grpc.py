@@ -61,7 +61,8 @@ class ReservationsServiceServicer:
         first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
         posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
         reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
-        become. Of an item that allows backorder, what is not there is held without a batch.
+        become. With `renews`, what has lapsed is held anew, unless it was released since. Of an item that allows backorder,
+        what is not there is held without a batch.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

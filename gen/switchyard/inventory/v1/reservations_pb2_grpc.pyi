@@ -38,7 +38,8 @@ class ReservationsServiceStub:
     first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
     posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
     reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
-    become. Of an item that allows backorder, what is not there is held without a batch.
+    become. With `renews`, what has lapsed is held anew, unless it was released since. Of an item that allows backorder,
+    what is not there is held without a batch.
     """
     PostReservation: _grpc.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]
     """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
@@ -64,7 +65,8 @@ class ReservationsServiceAsyncStub(ReservationsServiceStub):
     first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
     posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
     reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
-    become. Of an item that allows backorder, what is not there is held without a batch.
+    become. With `renews`, what has lapsed is held anew, unless it was released since. Of an item that allows backorder,
+    what is not there is held without a batch.
     """
     PostReservation: _aio.UnaryUnaryMultiCallable[_reservations_pb2.PostReservationRequest, _reservations_pb2.Reservation]  # type: ignore[assignment]
     """Consume what an order's reservation holds, or what it holds for some of its lines: writes the movements. What may not
@@ -93,7 +95,8 @@ class ReservationsServiceServicer(metaclass=_abc_1.ABCMeta):
         first in, and holds the quantities, of all new lines or of none. Idempotent by order and line: a line that is held or
         posted already is left as it is, one that was given back stays given back, and new ones are added as long as the
         reservation is active or partially posted; to one that has ended nothing is added, and the answer is what it has
-        become. Of an item that allows backorder, what is not there is held without a batch.
+        become. With `renews`, what has lapsed is held anew, unless it was released since. Of an item that allows backorder,
+        what is not there is held without a batch.
         """
 
     @_abc_1.abstractmethod
