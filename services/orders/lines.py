@@ -252,6 +252,11 @@ async def admit(session: AsyncSession, order: Order, reservation: reservations_p
     return not any(_is_new(line) for line in new)
 
 
+async def any_new(session: AsyncSession, order: Order) -> bool:
+    """Whether an order has lines whose stock is not reserved yet."""
+    return any(_is_new(line) for line in await store.lines_of(session, order.id))
+
+
 def _is_new(line: Line) -> bool:
     return line.status != "voided" and line.unit_amount is None
 

@@ -106,11 +106,15 @@ class Sagas:
                 await self._put_off(order_id, "reserve", failure)
                 raise
             async with self._database.transaction() as session:
-                queued = await saga_steps.reject(session, order_id, failure)
-            if queued:
+                refused = await saga_steps.reject(session, order_id, failure)
+            if refused == "lines":
                 await self._trim(order_id)
                 raise
-            return True
+            if refused == "order":
+                return True
+            # Its stock has lapsed and is gone. Who makes it may be making it by now: somebody must look.
+            await self._put_off(order_id, "reserve", failure)
+            return False
         async with self._database.transaction() as session:
             payable = await saga_steps.reserved(session, order_id, reservation)
         # Nobody can have asked the provider before.
@@ -133,6 +137,7 @@ class Sagas:
             site_id=str(order["site_id"]),
             lines=lines,
             station_id=str(station) if station is not None else None,
+            renews=True,
         )
 
     async def _authorise(self, order_id: UUID, *, asked: bool = True) -> bool:
@@ -210,7 +215,12 @@ class Sagas:
     async def _post(self, order_id: UUID) -> bool:
         request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
         try:
-            await self._inventory.PostReservation(request, timeout=CALL_TIMEOUT_S)
+            try:
+                await self._inventory.PostReservation(request, timeout=CALL_TIMEOUT_S)
+            except errors.InvalidTransition:
+                # What has lapsed is held anew, if it is still there; what was posted or given back stays so.
+                await self._inventory.Reserve(await self._wish(order_id), timeout=CALL_TIMEOUT_S)
+                await self._inventory.PostReservation(request, timeout=CALL_TIMEOUT_S)
             charge = await self._at_the_till(order_id)
         except errors.Error as failure:
             if not _is_refusal(failure):

@@ -5,7 +5,7 @@ outcome the second changes nothing, and an order that was cancelled meanwhile is
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
@@ -117,7 +117,7 @@ async def _admit(session: AsyncSession, order: Order, reservation: reservations_
     saga = await saga_store.saga_of(session, order.id)
     if order.status in orders.FINAL or saga.step != "reserve":
         return
-    if reservation.state not in _OPEN:
+    if reservation.state not in _OPEN and await lines.any_new(session, order):
         message = "the reservation has ended before the lines were added"
         await lines.refuse(session, order, saga, errors.Conflict(message, code="RESERVATION_ENDED"))
     elif await lines.admit(session, order, reservation):
@@ -153,18 +153,21 @@ async def trimmed(session: AsyncSession, order_id: UUID, released: Collection[UU
         await lines.go_on(session, order, saga)
 
 
-async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -> bool:
+async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -> Literal["order", "lines", ""]:
     """Cancel a draft that inventory or the payment's provider refuses. What a late reservation might hold is released.
 
-    Of an order that is queued already it is the new lines that are refused: then the answer is true.
+    Of an order that is queued already it is the new lines that are refused. Without new ones it is refused what it had:
+    nothing is changed, and the answer is empty.
     """
     order = await _locked(session, order_id)
+    if order.status in orders.FINAL:
+        return "order"
     if order.status != "draft":
         saga = await saga_store.saga_of(session, order_id)
-        refused = order.status not in orders.FINAL and saga.step == "reserve"
-        if refused:
-            await lines.refuse(session, order, saga, failure)
-        return refused
+        if saga.step != "reserve" or not await lines.any_new(session, order):
+            return "" if saga.step == "reserve" else "order"
+        await lines.refuse(session, order, saga, failure)
+        return "lines"
     await _next(session, order_id, orders.first_backwards(order), "compensating")
     order.rejection = failure.code
     order.refusal = {
@@ -175,7 +178,7 @@ async def reject(session: AsyncSession, order_id: UUID, failure: errors.Error) -
         "metadata": failure.metadata,
     }
     await orders.move(session, order, "cancelled", actor=order.placed_by, channel="system", detail=failure.code)
-    return False
+    return "order"
 
 
 def refusal(stored: str) -> errors.Error:
@@ -226,6 +229,17 @@ async def released(session: AsyncSession, order_id: UUID) -> None:
     saga = await saga_store.saga_of(session, order_id)
     if saga.step == "release":
         await saga_store.set_step(session, order_id, "none", "settled", edits={}, released=True)
+
+
+async def lapsed(session: AsyncSession, order_id: UUID) -> None:
+    """What was reserved for an order has lapsed: it is reserved anew, unless something else is due of it."""
+    order = await store.lock(session, order_id)
+    if order is None or order.status in {"draft", *orders.FINAL}:
+        return
+    saga = await saga_store.saga_of(session, order_id)
+    if saga.step == "none":
+        await saga_store.set_step(session, order_id, "reserve", "running", due_at=clock.now())
+        await orders.note(session, order_id, "reservation_expired", actor="service:inventory", channel="system")
 
 
 async def retry(session: AsyncSession, order_id: UUID) -> None:

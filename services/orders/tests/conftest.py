@@ -28,10 +28,11 @@ from services.orders.rpc.lines import LinesRpc
 from services.orders.rpc.orders import OrdersRpc
 from services.orders.saga import Sagas
 
-ACTIVE, POSTED, RELEASED = (
+ACTIVE, POSTED, RELEASED, EXPIRED = (
     reservations_pb2.RESERVATION_STATE_ACTIVE,
     reservations_pb2.RESERVATION_STATE_POSTED,
     reservations_pb2.RESERVATION_STATE_RELEASED,
+    reservations_pb2.RESERVATION_STATE_EXPIRED,
 )
 STAFF = {"orders.assign", "orders.create", "orders.read", "orders.update"}
 MANAGER = STAFF | {"orders.override"}
@@ -91,6 +92,10 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
 
     def _reserve(self, request: Any) -> Any:
         held = self.lines.setdefault(request.order_id, {})
+        if request.renews and self.states.get(request.order_id) == EXPIRED:
+            self.states[request.order_id] = ACTIVE
+            for line_id in [line_id for line_id, (_, state) in held.items() if state == EXPIRED]:
+                del held[line_id]
         if self.states.setdefault(request.order_id, ACTIVE) == ACTIVE:
             new = {line.line_id: line.quantity for line in request.lines if line.line_id not in held}
             if sum(new.values()) > self.stock:
@@ -128,6 +133,13 @@ class Inventory(reservations_pb2_grpc.ReservationsServiceServicer):
         if not request.line_ids or all(was != ACTIVE for _, was in held.values()):
             self.states[request.order_id] = wanted
         return reservations_pb2.Reservation(order_id=request.order_id, state=self.states[request.order_id])
+
+    def lapse(self, order_id: str) -> None:
+        """Let a reservation lapse."""
+        self.stock += self.held(order_id)
+        self.states[order_id] = EXPIRED
+        held = self.lines[order_id]
+        held.update({line_id: (quantity, EXPIRED) for line_id, (quantity, state) in held.items() if state == ACTIVE})
 
     def held(self, order_id: str) -> int:
         """Pieces that an order holds."""
