@@ -42,6 +42,8 @@ operations = st.one_of(
     st.tuples(st.just("place"), st.integers(0, len(RECIPES) - 1), st.integers(1, 4)),
     st.tuples(st.just("move"), places, st.sampled_from(["preparing", "ready", "completed", "cancelled"])),
     st.tuples(st.just("move"), places, st.sampled_from(["completed", "cancelled"])),
+    st.tuples(st.just("add"), places, st.integers(0, len(RECIPES) - 1)),
+    st.tuples(st.just("void"), places, st.integers(0, 2)),
     st.tuples(st.just("receive"), st.integers(0, 1), st.integers(1, 9)),
     st.tuples(st.just("deduct"), st.integers(0, 1), st.integers(1, 9)),
     st.tuples(st.just("waste"), st.integers(0, 1), st.integers(1, 9)),
@@ -50,19 +52,43 @@ operations = st.one_of(
 )
 
 
-@dataclass
-class Order:
-    """An order as the model knows it."""
+# What an order may answer to a change that another change, or its state, forbids.
+REFUSALS = {
+    *("INVALID_STATE_TRANSITION", "COMPLETION_PENDING", "CONFLICT", "ORDER_BUSY", "ORDER_FINAL", "ORDER_NOT_QUEUED"),
+    *("LINE_FINAL", "LINES_OUTSTANDING", "LINES_SERVED"),
+}
 
-    id: str
+
+@dataclass
+class Line:
+    """A line: how many of which kind."""
+
     kind: int
     quantity: int
+    voided: bool = False
+
+    def needs(self, item: int) -> int:
+        """How much of an item it takes."""
+        return 0 if self.voided else RECIPES[self.kind].get(item, 0) * self.quantity
+
+
+@dataclass
+class Order:
+    """An order as the model knows it; its lines by their ids."""
+
+    id: str
+    wish: Line
+    lines: dict[str, Line] = field(default_factory=dict)
     status: str = "queued"
     number: int = 0
 
     def needs(self, item: int) -> int:
         """How much of an item it takes."""
-        return RECIPES[self.kind].get(item, 0) * self.quantity
+        return sum(line.needs(item) for line in self.lines.values())
+
+    def total(self) -> int:
+        """What it costs."""
+        return sum(PRICES[line.kind] * line.quantity for line in self.lines.values() if not line.voided)
 
 
 @dataclass
@@ -75,6 +101,8 @@ class Done:
     status: int
     code: str
     order: Order | None = None
+    # What the answer says of it.
+    data: dict[str, Any] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:
@@ -126,12 +154,8 @@ class Shop:
         kind, target, argument = operation
         if kind == "place":
             return await self._place(target, argument)
-        if kind == "move":
-            if not model.orders:
-                return None
-            order = model.orders[target % len(model.orders)]
-            body = {"status": argument} | ({"cancel_reason": "model"} if argument == "cancelled" else {})
-            return await self._done(operation, "PATCH", f"orders/{order.id}", body, order)
+        if kind in {"move", "add", "void"}:
+            return await self._change(operation, model.orders[target % len(model.orders)]) if model.orders else None
         if kind == "hold":
             body = {"status": "quarantined" if argument else "available", "reason": "model"}
             return await self._done(operation, "PATCH", f"inventory/batches/{self.lots[target]}", body)
@@ -143,8 +167,21 @@ class Shop:
             body |= {"quantity": argument}
         return await self._done(operation, "POST", f"inventory/items/{self.items[target]}/movements", body)
 
+    async def _change(self, operation: tuple[str, Any, Any], order: Order) -> Done:
+        kind, _, argument = operation
+        path = f"orders/{order.id}"
+        if kind == "move":
+            body = {"status": argument} | ({"cancel_reason": "model"} if argument == "cancelled" else {})
+            return await self._done(operation, "PATCH", path, body, order)
+        if kind == "add":
+            lines = {"lines": [{"menu_item_id": self.menu[argument], "quantity": 1}]}
+            return await self._done(operation, "POST", f"{path}/lines", lines, order)
+        line = list(order.lines)[argument % len(order.lines)]
+        body = {"status": "voided", "reason": "model"}
+        return await self._done(operation, "PATCH", f"{path}/lines/{line}", body, order)
+
     async def _place(self, kind: int, quantity: int) -> Done:
-        order = Order(str(uuid7()), kind, quantity)
+        order = Order(str(uuid7()), Line(kind, quantity))
         lines = [{"menu_item_id": self.menu[kind], "quantity": quantity}]
         body = {"id": order.id, "site_id": self.site, "lines": lines}
         return await self._done(("place", kind, quantity), "POST", "orders", body, order)
@@ -154,11 +191,7 @@ class Shop:
     ) -> Done:
         answer = await self.client.request(verb, f"/api/v1/{path}", json=body)
         told = answer.json()
-        done = Done(*operation, answer.status_code, told.get("code", ""), order)
-        if done.succeeded and done.kind == "place" and order is not None:
-            assert told["data"]["total"]["amount"] == PRICES[order.kind] * order.quantity
-            order.number = told["data"]["number"]
-        return done
+        return Done(*operation, answer.status_code, told.get("code", ""), order, told.get("data", {}))
 
     async def data(self, path: str) -> Any:
         """What a read answers with."""
@@ -174,6 +207,11 @@ def check(before: Model, done: list[Done]) -> None:
             _check_place(before, done, call)
         elif call.kind == "move":
             _check_move(before, done, call)
+        elif call.kind == "add":
+            short = any(_may_be_short(before, done, item, need) for item, need in RECIPES[call.argument].items())
+            assert call.succeeded or call.code in REFUSALS or (call.code == "INSUFFICIENT_STOCK" and short), call
+        elif call.kind == "void":
+            assert call.succeeded or call.code in REFUSALS, call
         elif call.kind == "count":
             others = [each for each in done if each is not call and each.succeeded and _touches(each, call.target)]
             assert call.succeeded or (call.code in {"CHANGE_FROM_QUANTITY_STALE", "INSUFFICIENT_STOCK"}), call
@@ -192,14 +230,15 @@ def _check_place(before: Model, done: list[Done], call: Done) -> None:
         return
     assert call.code == "INSUFFICIENT_STOCK", call
     assert call.order is not None
-    order = call.order
-    assert any(_may_be_short(before, done, item, order.needs(item)) for item in RECIPES[order.kind]), call
+    wish = call.order.wish
+    assert any(_may_be_short(before, done, item, wish.needs(item)) for item in RECIPES[wish.kind]), call
 
 
 def _check_move(before: Model, done: list[Done], call: Done) -> None:
     order = call.order
     assert order is not None
-    others = {each.argument for each in done if each.kind == "move" and each.order is order and each is not call}
+    about = [each for each in done if each.order is order and each is not call]
+    others = {each.argument for each in about if each.kind == "move"} | ({"cancelled"} if _voids(about) else set())
     allowed = call.argument in MOVES[order.status] or call.argument == order.status
     if call.succeeded:
         assert allowed or any(call.argument in MOVES[state] or call.argument == state for state in others), call
@@ -207,10 +246,14 @@ def _check_move(before: Model, done: list[Done], call: Done) -> None:
         # What it holds may not be sold just now.
         held = [each for each in done if each.kind == "hold"]
         assert call.argument == "completed", call
-        assert held or any(before.held[item] for item in RECIPES[order.kind]), call
+        assert held or any(before.held), call
     else:
-        assert call.code in {"INVALID_STATE_TRANSITION", "COMPLETION_PENDING", "CONFLICT"}, call
-        assert others or not allowed, call
+        assert call.code in REFUSALS, call
+        assert about or not allowed, call
+
+
+def _voids(done: list[Done]) -> bool:
+    return any(each.kind == "void" and each.succeeded for each in done)
 
 
 def _may_be_short(before: Model, done: list[Done], item: int, wanted: int) -> bool:
@@ -220,8 +263,9 @@ def _may_be_short(before: Model, done: list[Done], item: int, wanted: int) -> bo
     least: int = before.on_hand[item] - before.reserved(item)
     for each in done:
         if each.kind == "place" and each.order is not None:
-            # One that was refused may have held some for a moment, while another of its items was looked for.
-            least -= each.order.needs(item) if each.succeeded else 0
+            least -= each.order.wish.needs(item) if each.succeeded else 0
+        elif each.kind == "add":
+            least -= RECIPES[each.argument].get(item, 0) if each.succeeded else 0
         elif each.target == item and each.succeeded:
             if each.kind in {"deduct", "waste"}:
                 least -= each.argument
@@ -238,28 +282,52 @@ def _counts_below(before: Model, call: Done) -> bool:
 
 
 def _touches(done: Done, item: int) -> bool:
-    if done.kind in {"place", "move"}:
-        return bool(done.order is not None and done.order.needs(item) > 0)
+    if done.kind in {"place", "move", "add", "void"}:
+        return True
     return bool(done.target == item)
 
 
-def apply(model: Model, done: list[Done], now: dict[str, str]) -> None:
-    """What the calls that succeeded come to; of several about one order, `now` says which was last."""
+def apply(model: Model, done: list[Done]) -> None:
+    """What the calls that succeeded come to, but for what becomes of orders."""
+    before = list(model.on_hand)
     for call in done:
         if not call.succeeded:
             continue
         if call.kind == "place" and call.order is not None:
+            call.order.number = call.data["number"]
             model.orders.append(call.order)
         elif call.kind == "receive":
             model.on_hand[call.target] += call.argument
         elif call.kind in {"deduct", "waste"}:
             model.on_hand[call.target] -= call.argument
-    for order in model.orders:
-        status = now.get(order.id, order.status)
-        if status == "completed" and order.status != "completed":
-            for item in RECIPES[order.kind]:
-                model.on_hand[item] -= order.needs(item)
-        order.status = status
+        elif call.kind == "hold":
+            model.held[call.target] = call.argument
+        elif call.kind == "count":
+            # It was not stale: nothing else had moved the stock before it, and what came after adds to it.
+            model.on_hand[call.target] += max(call.argument, -before[call.target])
+
+
+def look(model: Model, order: Order, found: dict[str, Any], done: list[Done], menu: list[str]) -> None:
+    """Take over what several calls at once have made of an order, as far as they may have."""
+    calls = [call for call in done if call.order is order]
+    known = dict(order.lines)
+    order.lines = {
+        line["id"]: Line(menu.index(line["menu_item_id"]), line["quantity"], line["status"] == "voided")
+        for line in found["lines"]
+    }
+    assert known.keys() <= order.lines.keys()
+    new = [line for line_id, line in order.lines.items() if known and line_id not in known]
+    # What could not be had is voided.
+    assert len(new) <= sum(call.kind == "add" for call in calls)
+    assert sum(not line.voided for line in new) <= sum(call.kind == "add" and call.succeeded for call in calls)
+    if found["status"] != "cancelled":
+        assert found["total"]["amount"] == order.total(), found
+        gone = [line_id for line_id, line in known.items() if order.lines[line_id].voided and not line.voided]
+        assert len(gone) <= sum(call.kind == "void" and call.succeeded for call in calls)
+    if found["status"] == "completed" and order.status != "completed":
+        for item in range(len(model.on_hand)):
+            model.on_hand[item] -= order.needs(item)
+    order.status = found["status"]
 
 
 class Machine(RuleBasedStateMachine):
@@ -286,21 +354,10 @@ class Machine(RuleBasedStateMachine):
         done = [each for each in await asyncio.gather(*(self.shop.do(each, self.model) for each in chosen)) if each]
         Machine.calls += len(done)
         check(self.model, done)
-        now = {}
-        for call in done:
-            if call.kind == "move" and call.order is not None:
-                now[call.order.id] = (await self.shop.data(f"orders/{call.order.id}"))["status"]
-        self._settle(done)
-        apply(self.model, done, now)
-
-    def _settle(self, done: list[Done]) -> None:
-        """Quarantines and counts that succeeded."""
-        for call in done:
-            if call.succeeded and call.kind == "hold":
-                self.model.held[call.target] = call.argument
-            elif call.succeeded and call.kind == "count":
-                # It was not stale: nothing else had moved the stock before it, and what came after adds to it.
-                self.model.on_hand[call.target] += max(call.argument, -self.model.on_hand[call.target])
+        apply(self.model, done)
+        for order in self.model.orders:
+            if any(call.order is order for call in done):
+                look(self.model, order, await self.shop.data(f"orders/{order.id}"), done, self.shop.menu)
 
     @invariant()
     def everything_is_as_the_model_says(self) -> None:
