@@ -54,9 +54,9 @@ beside a whole suite, whose own orders process takes up what the dead leave; the
 a run without a death: before and after every commit, every call to inventory and every call to the payment provider
 (`test`, whose own commits are among them). Afterwards the client tells its story again. In the run above: every order
 ended as the table says, {orders} in all, one of each story without a death; nobody was charged twice; the provider had
-taken {taken}, which is what the books said and what the completed orders paid by card cost; {sold} pieces were sold and as
-many are gone, nothing was held but for orders that need attention, and the ledger agreed with its movements. From the
-first kill to the last order's end it took {lasted_s:.0f} s, from the last kill {healed_s:.0f} s.
+taken {taken}, which is what the books said and what the completed orders paid by card cost; {sold} pieces were sold and
+as many are gone, nothing was held but for orders that need attention, and the ledger agreed with its movements. From
+the first kill to the last order's end it took {lasted_s:.0f} s, from the last kill {healed_s:.0f} s.
 """
 
 
