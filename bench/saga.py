@@ -37,6 +37,7 @@ from cli.run_dir import ROOT, RunDir
 AT_ONCE = 2
 START_DEADLINE_S = 60
 START_TRIES = 3
+DEATH_DEADLINE_S, DEATH_TRIES = 5, 3
 CALL_TIMEOUT_S = 20
 # After the last death: the claim of ten seconds that a dead process leaves on an order, and its delays.
 SETTLE_DEADLINE_S = 120
@@ -53,7 +54,7 @@ _METHOD = """
 beside a whole suite, whose own orders process takes up what the dead leave; the points are noted by the code itself in
 a run without a death: before and after every commit, every call to inventory and every call to the payment provider
 (`test`, whose own commits are among them). Afterwards the client tells its story again. In the run above: every order
-ended as the table says, {orders} in all, one of each story without a death; nobody was charged twice; the provider had
+ended as the table says, {orders} in all, those without a death included; nobody was charged twice; the provider had
 taken {taken}, which is what the books said and what the completed orders paid by card cost; {sold} pieces were sold and
 as many are gone, nothing was held but for orders that need attention, and the ledger agreed with its movements. From
 the first kill to the last order's end it took {lasted_s:.0f} s, from the last kill {healed_s:.0f} s.
@@ -183,9 +184,8 @@ class Victims:
                     await tell(shop, order_id)
                 await shop.channel.close()
                 if not fault.startswith(">"):
-                    await asyncio.wait_for(process.wait(), 5)
-            except TimeoutError:
-                raise WrongAnswer(f"nobody died at {fault}") from None
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(process.wait(), DEATH_DEADLINE_S)
             finally:
                 if process.returncode is None:
                     process.terminate()
@@ -279,11 +279,13 @@ async def _kill(
     victims: Victims, name: str, outcome: Outcome, where: tuple[str, str], say: Callable[[str], None]
 ) -> None:
     async def die(fault: str) -> None:
-        order_id = str(uuid7())
-        code = await victims.tell(STORIES[name], order_id, where, fault)
-        if code != -signal.SIGKILL:
-            raise WrongAnswer(f"{name}: the process that was to die at {fault} ended with {code}")
-        outcome.orders.append(order_id)
+        # On a busy machine a call may take too long, and the story another way, that does not lead there.
+        for _ in range(DEATH_TRIES):
+            order_id = str(uuid7())
+            outcome.orders.append(order_id)
+            if await victims.tell(STORIES[name], order_id, where, fault) == -signal.SIGKILL:
+                return
+        raise WrongAnswer(f"{name}: nobody died at {fault}")
 
     await asyncio.gather(*map(die, outcome.points))
     say(f"{name}: {len(outcome.points)} killed")
