@@ -51,11 +51,14 @@ class Sites:
         """The site that a station is in. Raises `NotFound` as `get` does."""
         wanted = station_id if isinstance(station_id, UUID) else UUID(station_id)
         tenant = call.current().principal.tenant
-        for (of_tenant, _), (_, site) in self._known.items():
+        for (of_tenant, site_id), (_, site) in tuple(self._known.items()):
             if of_tenant == tenant and wanted in site.stations:
-                return await self.get(site.id)
-        for found in await self._resolve([]):
-            site = self._keep(tenant, found)
+                # What is known may be old: a station that is gone is looked for once more.
+                found = await self.get(site_id)
+                if wanted in found.stations:
+                    return found
+        for told in await self._resolve([]):
+            site = self._keep(tenant, told)
             if wanted in site.stations:
                 return await self.get(site.id)
         raise errors.NotFound

@@ -41,6 +41,10 @@ def _is_member(principal: Principal, _: str) -> bool:
     return principal.kind in _MEMBERS
 
 
+def _member_everywhere(principal: Principal, _: str) -> bool:
+    return principal.kind in _MEMBERS and not principal.sites
+
+
 def _in_site(principal: Principal, site: str) -> bool:
     return principal.may_see_site(site)
 
@@ -73,8 +77,8 @@ def _permitted_in_site(permission: str) -> May:
 CHANNELS: Final = (
     Channel("tenant", _is_member),
     Channel("site:{}", _in_site),
-    # Which site a station is in is not known here: anybody of the tenant.
-    Channel("station:{}", _is_member),
+    # Which site a station is in is not known here: whoever is limited to some sites listens to those, which carry it too.
+    Channel("station:{}", _member_everywhere),
     Channel("kiosk:{}", _kiosk_of),
     Channel("orders:queue:{}", _permitted_in_site("orders.read")),
     Channel("role:{}", _holds_role),

@@ -62,6 +62,10 @@ class _Later:
         self._kept: list[bytes] = []
         self.push: Callable[[bytes], None] = self._kept.append
 
+    def drop(self) -> None:
+        """Forget what was kept: nobody waits for it."""
+        self._kept.clear()
+
     def release(self) -> None:
         """Send what was kept, and from now on everything at once."""
         self.push = self._push
@@ -85,7 +89,8 @@ class Socket:
         self._get_state = get_state
         # The channels it listens to, with the tenant of each and what listens.
         self._joined: dict[str, tuple[str, Listener]] = {}
-        self._showing: set[asyncio.Task[None]] = set()
+        # Channels whose state is being read.
+        self._showing: dict[str, asyncio.Task[None]] = {}
         self._warned = False
         self._timer: TimerHandle | None = None
         self._renewing: asyncio.Task[None] | None = None
@@ -118,8 +123,6 @@ class Socket:
             self._timer.cancel()
         if self._renewing is not None:
             self._renewing.cancel()
-        for task in self._showing:
-            task.cancel()
 
     def join_bare(self, name: str) -> None:
         """Be sent the state of one channel, then the data of its events. Raises `Refused`."""
@@ -128,7 +131,7 @@ class Socket:
         self._hub.join_bare(tenant, name, listener)
         self._joined[name] = tenant, listener
         if isinstance(listener, _Later):
-            self._show(self._show_bare(state, listener))
+            self._show(name, self._show_bare(state, listener))
 
     async def take(self, text: str | None) -> None:
         """Obey one frame of the client's."""
@@ -172,6 +175,7 @@ class Socket:
         tenant = self._tenant_of(name)
         if len(self._joined) >= CHANNELS_MAX and name not in self._joined:
             raise Refused("CHANNELS_MAX", f"a connection has at most {CHANNELS_MAX} channels")
+        self._stop_showing(name)
         listener, state = self._listener(name)
         joined = self._hub.join(tenant, name, listener, since)
         _, before = self._joined.get(name, (tenant, listener))
@@ -185,7 +189,7 @@ class Socket:
             if joined.recovered:
                 listener.release()
             else:
-                self._show(self._show_state(name, joined, state, listener))
+                self._show(name, self._show_state(name, joined, state, listener))
 
     def _listener(self, name: str) -> tuple[Listener, Any]:
         """Who listens to a channel, and its state to be asked for, where it has one."""
@@ -193,31 +197,40 @@ class Socket:
         state = self._get_state(name, self.shown)
         return (self, None) if state is None else (_Later(self.push), state)
 
-    def _show(self, showing: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(showing)
-        self._showing.add(task)
-        task.add_done_callback(self._showing.discard)
+    def _show(self, name: str, showing: Coroutine[Any, Any, None]) -> None:
+        self._showing[name] = asyncio.create_task(showing)
 
     async def _show_state(self, name: str, joined: Joined, state: Read, listener: _Later) -> None:
         """Send the state that the channel's coming events change: read after joining, it is not behind them."""
         try:
             data = await state()
+        except asyncio.CancelledError:
+            listener.drop()
+            raise
         except Problem as problem:
             self.tell(type="error", channel=name, code=problem.code, message=problem.message)
         else:
             head = orjson.dumps({"type": "snapshot", "channel": name, "offset": joined.offset, "epoch": joined.epoch})
             self.push(frame(head[:-1] + b',"data":' + data + b"}"))
-        listener.release()
+        finally:
+            listener.release()
 
     async def _show_bare(self, state: Read, listener: _Later) -> None:
         try:
             self.push(frame(await state()))
         except Problem as problem:
             self.connection.finish(close_code(problem), problem.message)
-        listener.release()
+        finally:
+            listener.release()
+
+    def _stop_showing(self, name: str) -> None:
+        task = self._showing.pop(name, None)
+        if task is not None:
+            task.cancel()
 
     def _leave(self, name: str) -> None:
         joined = self._joined.pop(name, None)
+        self._stop_showing(name)
         if joined is not None:
             tenant, listener = joined
             self._hub.leave(tenant, name, listener)

@@ -54,11 +54,14 @@ class Sockets:
             await _refuse(send, 503, b"try again\n")
             return
         await send({"type": "websocket.accept"})
+        socket = None
         try:
             socket = await self._welcome(scope, receive, connection)
             if socket is not None:
                 _join_only(socket, scope)
         except client.Refused as refused:
+            if socket is not None:
+                socket.end()
             connection.push(frame(orjson.dumps({"type": "error", "code": refused.code, "message": refused.message})))
             connection.finish(client.CLOSE_DENIED, refused.message)
             return

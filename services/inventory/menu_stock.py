@@ -18,7 +18,8 @@ from services.inventory.menu_models import MenuItem
 async def announce(session: AsyncSession, rows: Sequence[MenuItem], sites: Iterable[UUID]) -> None:
     """Say of things on the menu where they have run out or come back, once for each crossing."""
     parts = {UUID(part["item_id"]) for row in rows for part in row.recipe}
-    for site_id in sites:
+    # In the order in which transfers lock them.
+    for site_id in sorted(sites):
         await menu_store.keep_balances(session, site_id, parts)
         turned = await menu_store.turned(session, site_id, [row.id for row in rows], at=clock.now())
         for row in turned:

@@ -119,6 +119,11 @@ async def expire(session: AsyncSession, order_id: UUID) -> None:
     events.publish(session, told, subject=f"reservations/{row.id}", audience=[f"site:{row.site_id}"])
 
 
+async def site_of(session: AsyncSession, order_id: str) -> UUID:
+    """The site whose stock an order holds, or held. Raises `NotFound`."""
+    return (await _known(session, UUID(order_id))).site_id
+
+
 async def _known(session: AsyncSession, order_id: UUID) -> Reservation:
     row = await reservation_store.reservation(session, call.current().principal.tenant, order_id)
     if row is None:

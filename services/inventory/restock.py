@@ -216,4 +216,5 @@ async def _tell(session: AsyncSession, row: RestockPlan) -> None:
     await session.flush()
     lines = (await restock_store.lines(session, [row.id]))[row.id]
     event: Any = events_pb2.RestockPlanChanged(plan=restock_messages.plan(row, lines))
-    events.publish(session, event, subject=f"restock-plans/{row.id}", audience=[f"site:{row.site_id}"])
+    # Kiosks are on the site's channel: what is bought, and of whom, is for services alone.
+    events.publish(session, event, subject=f"restock-plans/{row.id}")

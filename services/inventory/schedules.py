@@ -9,19 +9,32 @@ from dateutil import rrule
 
 from chassis import errors
 
-# Nobody plans further ahead, and a rule that never comes true is not searched for to the end of time.
+# Nobody plans further ahead.
 AHEAD = timedelta(days=5 * 366)
-_RULE = re.compile(r"(?:RRULE:)?FREQ=(?:DAILY|WEEKLY|MONTHLY|YEARLY)(?:;[A-Z]+=[A-Z0-9,+-]+)*")
-# Of a series without a beginning there is no fifth; hours are no matter of a date.
-_REFUSED = re.compile(r";(?:COUNT|BYHOUR|BYMINUTE|BYSECOND|DTSTART)=")
+_DAY = r"(?:[+-]?[1-5])?(?:MO|TU|WE|TH|FR|SA|SU)"
+_MONTH_DAY = r"-?(?:[1-9]|[12][0-9]|3[01])"
+_MONTH = r"(?:[1-9]|1[0-2])"
+_PARTS = (
+    *(r"INTERVAL=[1-9][0-9]{0,2}", r"WKST=(?:MO|TU|WE|TH|FR|SA|SU)", r"UNTIL=[0-9]{8}(?:T[0-9]{6}Z?)?"),
+    *(
+        rf"{name}={value}(?:,{value})*"
+        for name, value in (("BYDAY", _DAY), ("BYMONTHDAY", _MONTH_DAY), ("BYMONTH", _MONTH))
+    ),
+)
+_RULE = re.compile(rf"(?:RRULE:)?FREQ=(?:DAILY|WEEKLY|MONTHLY|YEARLY)(?:;(?:{'|'.join(_PARTS)}))*")
+# What may never come true would be searched for to the end of time: the 30th of February, every seventh day if Tuesday.
+_NEVER = re.compile(r"(?=.*BYMONTH=).*BYMONTHDAY=(?:[^;]*,)?-?(?:29|3[01])\b|FREQ=DAILY(?=.*INTERVAL=).*;BY")
 
 
 def check(rule: str, field: str) -> None:
     """Raise `Invalid` about `field` for what is no rule of dates."""
     if not rule:
         return
-    if not _RULE.fullmatch(rule) or _REFUSED.search(rule):
-        raise errors.Invalid(fields={field: ["must be a recurrence rule by day, week, month or year, without COUNT"]})
+    if not _RULE.fullmatch(rule) or _NEVER.search(rule):
+        message = (
+            "must be a recurrence rule by day, week, month or year, of INTERVAL, BYDAY, BYMONTHDAY, BYMONTH, UNTIL"
+        )
+        raise errors.Invalid(fields={field: [message]})
     try:
         next_on(rule, since=date(2000, 1, 1), today=date(2000, 1, 1))
     except (ValueError, TypeError, IndexError) as failure:

@@ -157,10 +157,10 @@ async def _answered(session: AsyncSession, depletion_id: UUID, fingerprint: byte
 
 async def _post(session: AsyncSession, site_id: UUID, request: stock_pb2.DepleteRequest) -> Iterable[Movement]:
     """Post what a completed order held."""
+    if await reservations.site_of(session, request.order_id) != site_id:
+        raise errors.NotFound
     before = {row.id for row in await ledger_store.of_order(session, UUID(request.order_id))}
     held = await reservations.post(session, request.order_id)
-    if held.site_id != site_id:
-        raise errors.NotFound
     return [row for row in await ledger_store.of_order(session, held.id) if row.id not in before]
 
 

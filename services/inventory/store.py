@@ -57,8 +57,9 @@ async def item(session: AsyncSession, item_id: str | UUID, *, lock: bool = False
 
 
 async def has_stock(session: AsyncSession, item_id: UUID) -> bool:
-    """Whether any of an item is anywhere."""
-    select = sa.select(sa.exists().where(Balance.item_id == item_id, Balance.on_hand > 0))
+    """Whether any of an item is anywhere, or promised before it is."""
+    there = sa.or_(Balance.on_hand > 0, Balance.reserved > 0)
+    select = sa.select(sa.exists().where(Balance.item_id == item_id, there))
     return bool(await session.scalar(select))
 
 

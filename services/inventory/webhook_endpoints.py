@@ -94,9 +94,11 @@ async def _create(
 
 
 def _tell(session: AsyncSession, row: WebhookEndpoint, *, deleted: bool = False) -> None:
-    """Whoever manages the tenant's POS hears of it; of the secrets nothing is said."""
+    """Whoever is at the site hears of it; of the secrets nothing is said."""
     event = events_pb2.WebhookEndpointChanged(site_id=str(row.site_id), provider=row.provider, deleted=deleted)
-    events.publish(session, event, subject=f"webhook_endpoints/{row.site_id}/{row.provider}", audience=["tenant"])
+    events.publish(
+        session, event, subject=f"webhook_endpoints/{row.site_id}/{row.provider}", audience=[f"site:{row.site_id}"]
+    )
 
 
 def _replace_secret(row: WebhookEndpoint, told: webhooks_pb2.PutWebhookEndpointRequest, vault: Vault) -> str:

@@ -25,6 +25,9 @@ CANCELLED = pb.RESTOCK_STATE_CANCELLED
 # Of two deliveries of one lot the date is the same, whichever second they come in.
 TODAY = clock.now().replace(microsecond=0)
 
+# What would be searched for to the end of time.
+NEVER = ["FREQ=DAILY;INTERVAL=0", "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "FREQ=DAILY;INTERVAL=7;BYDAY=TU"]
+
 
 @dataclass(frozen=True)
 class Buyer:
@@ -120,7 +123,9 @@ class TestPlans:
                 await buyer.plan(*wrong)
             assert "plan.lines.0.item_id" in refusal.value.fields
 
-    @pytest.mark.parametrize("schedule", ["every day", "FREQ=SECONDLY", "FREQ=DAILY;COUNT=3", "FREQ=DAILY;BYDAY=XX"])
+    @pytest.mark.parametrize(
+        "schedule", ["every day", "FREQ=SECONDLY", "FREQ=DAILY;COUNT=3", "FREQ=DAILY;BYDAY=XX", *NEVER]
+    )
     async def test_a_bad_schedule_is_invalid(self, serve: Serve, tenant: Tenant, schedule: str) -> None:
         buyer = await Buyer.open(serve, tenant)
 
