@@ -77,7 +77,7 @@ def _permitted_in_site(permission: str) -> May:
 CHANNELS: Final = (
     Channel("tenant", _is_member),
     Channel("site:{}", _in_site),
-    # Which site a station is in is not known here: whoever is limited to some sites listens to those, which carry it too.
+    # Which site a station is in is not known here: whoever is limited to some listens to those, which carry it too.
     Channel("station:{}", _member_everywhere),
     Channel("kiosk:{}", _kiosk_of),
     Channel("orders:queue:{}", _permitted_in_site("orders.read")),
