@@ -71,7 +71,10 @@ def _permitted(permission: str) -> May:
 
 
 def _permitted_in_site(permission: str) -> May:
-    return lambda principal, site: principal.may(permission) and principal.may_see_site(site)
+    # A kiosk's permissions are for what is its own.
+    return lambda principal, site: (
+        principal.kind != "kiosk" and principal.may(permission) and principal.may_see_site(site)
+    )
 
 
 CHANNELS: Final = (

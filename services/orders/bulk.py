@@ -212,5 +212,5 @@ def _status(bulk: BulkOrder, counts: dict[str, int]) -> str:
 async def _tell(session: AsyncSession, bulk: BulkOrder, counts: dict[str, int]) -> None:
     event = events_pb2.BulkOrderProgressed(progress=await _progress(session, bulk, counts))
     owner = [f"user:{bulk.owner_id}"] if bulk.owner_id else []
-    audience = [f"site:{bulk.site_id}", *owner]
+    audience = [f"orders:queue:{bulk.site_id}", *owner]
     events.publish(session, event, subject=f"bulk_orders/{bulk.id}", audience=audience, state=True)

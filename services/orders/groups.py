@@ -64,7 +64,7 @@ async def create(session: AsyncSession, request: groups_pb2.CreateGroupOrderRequ
         told = ("name", "host_name", "site_id", "deadline")
         audit.changed(session, f"group_orders/{group_id}", after={name: row[name] for name in told})
         event = events_pb2.GroupOrderCreated(group_order=group_messages.group(group))
-        events.publish(session, event, subject=f"group_orders/{group_id}", audience=[f"site:{group.site_id}"])
+        events.publish(session, event, subject=f"group_orders/{group_id}", audience=[f"orders:queue:{group.site_id}"])
     return group
 
 
@@ -268,5 +268,5 @@ async def _changed(session: AsyncSession, group: GroupOrder) -> None:
 def publish(session: AsyncSession, group: GroupOrder) -> None:
     """Tell what a group order has become."""
     event = events_pb2.GroupOrderUpdated(group_order=group_messages.group(group))
-    audience = [f"site:{group.site_id}"]
+    audience = [f"orders:queue:{group.site_id}"]
     events.publish(session, event, subject=f"group_orders/{group.id}", audience=audience, state=True)

@@ -117,6 +117,13 @@ def _named(lines: Sequence[Line], line_id: UUID) -> Line:
     return line
 
 
+def _check_cancellation(order: Order, change: Change) -> None:
+    """Voiding the last line is cancelling the order, and takes what that takes."""
+    orders.allowed_move(orders.MOVES, order.status, "cancelled")
+    if order.status in _BEGUN and not change.reason:
+        raise errors.Invalid(fields={"line.reason": ["is required to cancel what is being prepared"]})
+
+
 def _check_reason(line: Line, change: Change) -> None:
     voids = change.status == "voided"
     if change.reason and not voids:
@@ -142,8 +149,11 @@ async def _move(
     if change.status == "voided" and _remade(lines)[line.id]:
         message = "the line is being made anew: what was made of it is used up"
         raise errors.Conflict(message, code="LINE_REMADE")
-    if _reached(lines, {line.id: change.status}) == "completed":
+    reached = _reached(lines, {line.id: change.status})
+    if reached == "completed":
         orders.check_settled(saga, completes=True)
+    if reached == "cancelled":
+        _check_cancellation(order, change)
     before, line.status, order.updated_at = line.status, change.status, clock.now()
     if change.status == "voided":
         line.reason = change.reason

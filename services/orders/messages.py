@@ -147,7 +147,7 @@ def queue(site_id: str, rows: Sequence[Row], now: datetime) -> orders_pb2.Queue:
 def audience(row: Row) -> list[str]:
     """Who may see what happens to an order."""
     site_id: UUID = row["site_id"]
-    channels = [f"site:{site_id}", f"orders:queue:{site_id}"]
+    channels = [f"orders:queue:{site_id}"]
     if row["station_id"] is not None:
         channels.append(f"station:{row['station_id']}")
     return [*channels, f"kiosk:{site_id}"] if row["channel"] == "kiosk" else channels

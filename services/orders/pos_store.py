@@ -129,7 +129,8 @@ async def again(session: AsyncSession, order_id: UUID, kind: str, *, at: datetim
     statement = (
         sa.update(_forwards)
         .where(*_ONE, _forwards.c.state.not_in(ANSWERED))
-        .values(state="pending", tries=0, due_at=at, error="", updated_at=at)
+        # That it was tried before is not forgotten: a cancellation is told to whoever may know of the order.
+        .values(state="pending", tries=sa.func.least(_forwards.c.tries, 1), due_at=at, error="", updated_at=at)
         .returning(sa.literal(1))
     )
     return await session.scalar(statement, _key(order_id, kind)) is not None

@@ -65,11 +65,13 @@ class Sagas:
     async def work(self, order_id: UUID) -> None:
         """Do an order's steps until nothing is due, for the current call. Raises what keeps an order from going on."""
         for _ in range(STEPS_MAX):
-            rows = await self._database.read(saga_store.STEP, call.current().principal.tenant, order_id=order_id)
-            if not rows or rows[0]["step"] == "none":
+            step = await self._step(order_id)
+            if step == "none" or not await self._steps[step](order_id):
                 return
-            if not await self._steps[rows[0]["step"]](order_id):
-                return
+
+    async def _step(self, order_id: UUID) -> str:
+        rows = await self._database.read(saga_store.STEP, call.current().principal.tenant, order_id=order_id)
+        return str(rows[0]["step"]) if rows else "none"
 
     async def resume(self) -> None:
         """Take up the sagas of all tenants that are due: their process has died, or inventory was away."""
@@ -94,6 +96,10 @@ class Sagas:
                 await self.work(order_id)
             except errors.Error as failure:
                 log.info("saga_not_resumed", order_id=str(order_id), error=failure.code)
+            except Exception:
+                # A fault of ours is tried again like an outage, and needs attention in the end like one.
+                log.exception("saga_broken", order_id=str(order_id))
+                await self._put_off(order_id, await self._step(order_id), errors.Internal())
 
     # The steps. Each says whether another may follow.
 
@@ -127,7 +133,7 @@ class Sagas:
                 line_id=str(row["id"]),
                 menu_item_id=str(row["menu_item_id"]),
                 quantity=row["quantity"],
-                modifiers=[reservations_pb2.ChosenModifier(**chosen) for chosen in orjson.loads(row["modifiers"])],
+                modifiers=map(_chosen, orjson.loads(row["modifiers"])),
             )
             for row in rows
         ]
@@ -210,7 +216,11 @@ class Sagas:
         if not much:
             return None
         provider = self.desk.of(due["payment_provider"])
-        return await _asked(provider.refund, order_id, Money(much, due["currency"]))
+        charge = await _asked(provider.refund, order_id, Money(much, due["currency"]))
+        if charge.refunded < much:
+            message = "the payment's provider has not given the money back yet"
+            raise errors.Unavailable(message, code="PAYMENT_NOT_UNDONE")
+        return charge
 
     async def _post(self, order_id: UUID) -> bool:
         request = reservations_pb2.PostReservationRequest(order_id=str(order_id))
@@ -242,7 +252,10 @@ class Sagas:
     async def _void(self, order_id: UUID) -> bool:
         due, charge = await self._due(order_id), Charge(State.VOIDED)
         try:
-            if due["state"] not in payments.CLOSED:
+            if due["state"] == State.CAPTURED and not due["captured"]:
+                # What was free has never been at the provider.
+                charge = Charge(State.REFUNDED)
+            elif due["state"] not in payments.CLOSED:
                 charge = await self._undone(order_id, due)
         except errors.Error as failure:
             await self._put_off(order_id, "void", failure)
@@ -284,6 +297,11 @@ class Sagas:
                 session, order_id, step=step, state=state, due_at=clock.now() + delay, error=failure.code
             )
         log.warning("saga_step_failed", order_id=str(order_id), step=step, error=failure.code, stuck=stuck)
+
+
+def _chosen(told: Mapping[str, Any]) -> reservations_pb2.ChosenModifier:
+    """What was chosen; once it is priced, its name and price stand beside it."""
+    return reservations_pb2.ChosenModifier(option_id=told["option_id"], quantity=told["quantity"])
 
 
 def _is_refusal(failure: errors.Error) -> bool:

@@ -42,7 +42,7 @@ class TestCreateBulkOrder:
         created = await crowd.create(3)
 
         told = await crowd.told(f"bulk_orders/{created.id}")
-        assert told == [("BulkOrderProgressed", f"~site:{crowd.shop.site},user:{crowd.manager.id}")]
+        assert told == [("BulkOrderProgressed", f"~orders:queue:{crowd.shop.site},user:{crowd.manager.id}")]
 
     async def test_same_client_id_answers_the_same(self, crowd: Crowd) -> None:
         request = crowd.wishes(3, id=some_id())

@@ -34,7 +34,9 @@ class TestCreateGroupOrder:
     async def test_is_told_to_the_site(self, crowd: Crowd) -> None:
         group = await crowd.open()
 
-        assert await crowd.told(f"group_orders/{group.id}") == [("GroupOrderCreated", f"site:{crowd.shop.site}")]
+        assert await crowd.told(f"group_orders/{group.id}") == [
+            ("GroupOrderCreated", f"orders:queue:{crowd.shop.site}")
+        ]
 
     async def test_the_code_is_not_in_the_trail(self, crowd: Crowd) -> None:
         group = await crowd.open()
@@ -167,7 +169,7 @@ class TestJoinGroupOrder:
         await crowd.join(group)
 
         told = await crowd.told(f"group_orders/{group.id}")
-        assert told[1:] == [("GroupOrderUpdated", f"~site:{crowd.shop.site}")]
+        assert told[1:] == [("GroupOrderUpdated", f"~orders:queue:{crowd.shop.site}")]
 
     async def test_nobody_is_who_did_it_in_the_tenants_trail(self, crowd: Crowd) -> None:
         group = await crowd.open()

@@ -387,6 +387,18 @@ class TestAddLines:
         assert (more.total.amount, more.status) == (450 + 2 * 500, QUEUED)
         assert shop.inventory.held(order.id) == 3
 
+    async def test_go_beside_one_that_was_priced_with_what_was_chosen(self, shop: Any) -> None:
+        order = await _place(shop, 1)
+        wished = orders_pb2.OrderLine(menu_item_id=shop.menu_item, quantity=2)
+        wished.modifiers.add(option_id=str(uuid7()))
+        request = lines_pb2.AddLinesRequest(id=order.id, lines=[wished])
+        await shop.lines().AddLines(request)
+
+        more = await shop.lines().AddLines(request)
+
+        assert more.total.amount == 450 + 4 * 500
+        assert shop.inventory.held(order.id) == 5
+
     async def test_nothing_is_added_to_what_has_ended(self, shop: Any) -> None:
         order = await _place(shop, 1)
         await shop.patch(order.id, status=CANCELLED)

@@ -509,4 +509,4 @@ class TestEvents:
         assert till.verified(secret)[0]["data"]["order"]["id"] == order.id
         sql = "SELECT audience FROM outbox WHERE envelope LIKE '%OrderPosStatusChanged%' AND tenant_id = $1"
         audience = (await shop.rows(sql, tenant.id))[0]["audience"]
-        assert {f"kiosk:{shop.site}", f"site:{shop.site}", f"orders:queue:{shop.site}"} <= set(audience.split(","))
+        assert {f"kiosk:{shop.site}", f"orders:queue:{shop.site}"} <= set(audience.split(","))

@@ -143,7 +143,6 @@ class TestPlaceKioskOrder:
         (row,) = await shop.rows(sql, f"%orders/{order.id}%")
         assert (order.status, order.channel) == (QUEUED, orders_pb2.CHANNEL_KIOSK)
         assert row["audience"].split(",") == [
-            f"site:{shop.site}",
             f"orders:queue:{shop.site}",
             f"kiosk:{shop.site}",
         ]
