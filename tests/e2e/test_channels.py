@@ -74,7 +74,7 @@ class TestQueue:
         # What the snapshot shows may be told once more: the first order was placed just before.
         def is_second(frame: dict[str, Any]) -> bool:
             placed = frame.get("event", {}).get("type", "").endswith(".OrderPlaced")
-            return placed and frame["event"]["data"]["order"]["id"] == second["id"]
+            return bool(placed and frame["event"]["data"]["order"]["id"] == second["id"])
 
         assert first["id"] in {order["id"] for order in snapshot["data"]["orders"]}
         assert (await socket.wait_for(is_second))["offset"] > snapshot["offset"]
