@@ -21,8 +21,9 @@ from services.orders.models import Order
 from services.orders.paying import CASH, Intent
 from services.orders.saga_models import Saga
 
-# Whoever leaves a step in the saga does it at once; nobody else takes the saga before that has had its time: longer
-# than a call to inventory may take.
+# Whoever leaves a step in the saga does it at once; nobody else takes the saga before that has had its time. A step
+# that is slower than this may be made twice at once: each carries the order's id to inventory and to the provider, and
+# what it brought is kept under the order's lock.
 CLAIM = timedelta(seconds=10)
 
 UPDATE = "orders.update"

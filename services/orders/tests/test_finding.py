@@ -74,10 +74,9 @@ class TestQueue:
 
         assert [order.id for order in queue.orders] == [begun.id]
 
-    async def test_a_kiosk_of_the_site_reads_it(self, shop: Any) -> None:
-        order = await shop.place()
-
-        assert [shown.id for shown in (await _queue(shop, shop.kiosk)).orders] == [order.id]
+    async def test_is_not_a_kiosks(self, shop: Any) -> None:
+        with pytest.raises(errors.Denied):
+            await _queue(shop, shop.kiosk)
 
     async def test_has_no_ended_states(self, shop: Any) -> None:
         with pytest.raises(errors.Invalid):
