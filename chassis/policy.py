@@ -24,14 +24,17 @@ AUDIENCES = {
 }
 # For so long after a factor was shown, calls that ask for a fresh one are answered.
 STEP_UP_S = 600
+# What leaves no trail has no category.
 CATEGORIES = {
-    value: name.removeprefix("AUDIT_CATEGORY_").lower() for name, value in policy_pb2.AuditCategory.items() if value
+    value: name.removeprefix("AUDIT_CATEGORY_").lower()
+    for name, value in policy_pb2.AuditCategory.items()
+    if value not in {policy_pb2.AUDIT_CATEGORY_UNSPECIFIED, policy_pb2.AUDIT_CATEGORY_NONE}
 }
 
 
 @dataclass(frozen=True)
 class Method:
-    """One method's policy. `audit` is the category's name, empty for what changes nothing."""
+    """One method's policy. `audit` is the category's name, empty for what leaves no trail."""
 
     path: str
     name: str
@@ -79,7 +82,7 @@ def _read(method: MethodDescriptor) -> Method:
         public=policy.public,
         audience=audience(policy),
         audit=CATEGORIES.get(policy.audit, ""),
-        idempotent=policy.idempotent or not policy.audit,
+        idempotent=policy.idempotent or policy.audit == policy_pb2.AUDIT_CATEGORY_UNSPECIFIED,
         idempotency_key_required=policy.idempotency_key_required,
         if_match_required=policy.if_match_required,
         platform=policy.platform,

@@ -281,7 +281,7 @@ class App:
                 asked.SerializeToString(),
                 told,
                 idempotent=operation.idempotent,
-                deadline_s=self._settings.deadline_s,
+                deadline_s=operation.deadline_s or self._settings.deadline_s,
                 trailers=keyed,
             )
         except Unreachable:

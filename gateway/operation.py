@@ -49,6 +49,7 @@ class Operation:
         "cache_control",
         "cache_s",
         "changes",
+        "deadline_s",
         "foreign",
         "goes_last",
         "idempotent",
@@ -77,6 +78,7 @@ class Operation:
         self.public = policy.public
         self.changes = bool(policy.audit)
         self.idempotent = policy.idempotent or not policy.audit
+        self.deadline_s = policy.deadline_s
         self.read_permissions = route.transcoder.read_permissions
         self.rate_class = _CLASSES.get(policy.rate_class, "read" if reads else "write")
         self.goes_last = self.rate_class == "admin"

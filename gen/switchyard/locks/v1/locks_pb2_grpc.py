@@ -41,6 +41,11 @@ class LocksServiceStub:
                 request_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.AcquireRequest.SerializeToString,
                 response_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lease.FromString,
                 _registered_method=True)
+        self.Hold = channel.unary_stream(
+                '/switchyard.locks.v1.LocksService/Hold',
+                request_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldRequest.SerializeToString,
+                response_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldResponse.FromString,
+                _registered_method=True)
         self.Renew = channel.unary_unary(
                 '/switchyard.locks.v1.LocksService/Renew',
                 request_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.RenewRequest.SerializeToString,
@@ -61,6 +66,11 @@ class LocksServiceStub:
                 request_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.GetLockRequest.SerializeToString,
                 response_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.FromString,
                 _registered_method=True)
+        self.BreakLock = channel.unary_unary(
+                '/switchyard.locks.v1.LocksService/BreakLock',
+                request_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.BreakLockRequest.SerializeToString,
+                response_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.FromString,
+                _registered_method=True)
 
 
 class LocksServiceServicer:
@@ -68,8 +78,21 @@ class LocksServiceServicer:
     """
 
     def Acquire(self, request, context):
-        """Acquire a lock, waiting for it up to `blocking_timeout` seconds. When the wait ends without the lock the answer has
-        `acquired: false`.
+        """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
+        answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
+        the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
+        the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
+        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Hold(self, request, context):
+        """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
+        then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
+        lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
+        with the place or the lease it had. The stream ends after `lost`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,21 +106,30 @@ class LocksServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Give a lock back. Releasing a lease that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+        """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
+        that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListLocks(self, request, context):
-        """List the locks of the tenant that are held.
+        """List the locks of the tenant that are held or waited for, with who holds them and who waits.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetLock(self, request, context):
-        """Read one lock.
+        """Read one lock: who holds it, and who waits in which order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BreakLock(self, request, context):
+        """Take a lock away from all who hold it. They are told at once; the next in line gets it. Breaking a lock that nobody
+        holds changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +142,11 @@ def add_LocksServiceServicer_to_server(servicer, server):
                     servicer.Acquire,
                     request_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.AcquireRequest.FromString,
                     response_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lease.SerializeToString,
+            ),
+            'Hold': grpc.unary_stream_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldRequest.FromString,
+                    response_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldResponse.SerializeToString,
             ),
             'Renew': grpc.unary_unary_rpc_method_handler(
                     servicer.Renew,
@@ -129,6 +166,11 @@ def add_LocksServiceServicer_to_server(servicer, server):
             'GetLock': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLock,
                     request_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.GetLockRequest.FromString,
+                    response_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.SerializeToString,
+            ),
+            'BreakLock': grpc.unary_unary_rpc_method_handler(
+                    servicer.BreakLock,
+                    request_deserializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.BreakLockRequest.FromString,
                     response_serializer=switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.SerializeToString,
             ),
     }
@@ -160,6 +202,33 @@ class LocksService:
             '/switchyard.locks.v1.LocksService/Acquire',
             switchyard_dot_locks_dot_v1_dot_locks__pb2.AcquireRequest.SerializeToString,
             switchyard_dot_locks_dot_v1_dot_locks__pb2.Lease.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/switchyard.locks.v1.LocksService/Hold',
+            switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldRequest.SerializeToString,
+            switchyard_dot_locks_dot_v1_dot_locks__pb2.HoldResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -267,6 +336,33 @@ class LocksService:
             target,
             '/switchyard.locks.v1.LocksService/GetLock',
             switchyard_dot_locks_dot_v1_dot_locks__pb2.GetLockRequest.SerializeToString,
+            switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BreakLock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/switchyard.locks.v1.LocksService/BreakLock',
+            switchyard_dot_locks_dot_v1_dot_locks__pb2.BreakLockRequest.SerializeToString,
             switchyard_dot_locks_dot_v1_dot_locks__pb2.Lock.FromString,
             options,
             channel_credentials,

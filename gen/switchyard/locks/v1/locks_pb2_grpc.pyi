@@ -35,17 +35,32 @@ class LocksServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LocksServiceAsyncStub: ...
     Acquire: _grpc.UnaryUnaryMultiCallable[_locks_pb2.AcquireRequest, _locks_pb2.Lease]
-    """Acquire a lock, waiting for it up to `blocking_timeout` seconds. When the wait ends without the lock the answer has
-    `acquired: false`.
+    """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
+    answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
+    the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
+    the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
+    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+    """
+    Hold: _grpc.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]
+    """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
+    then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
+    lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
+    with the place or the lease it had. The stream ends after `lost`.
     """
     Renew: _grpc.UnaryUnaryMultiCallable[_locks_pb2.RenewRequest, _locks_pb2.Lease]
     """Keep a lease for longer. A lease that has ended, or was taken over, is 409 `LEASE_LOST`."""
     Release: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ReleaseRequest, _empty_pb2.Empty]
-    """Give a lock back. Releasing a lease that has ended is 409 `LEASE_LOST`: the work under it may not have been alone."""
+    """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
+    that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+    """
     ListLocks: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ListLocksRequest, _locks_pb2.ListLocksResponse]
-    """List the locks of the tenant that are held."""
+    """List the locks of the tenant that are held or waited for, with who holds them and who waits."""
     GetLock: _grpc.UnaryUnaryMultiCallable[_locks_pb2.GetLockRequest, _locks_pb2.Lock]
-    """Read one lock."""
+    """Read one lock: who holds it, and who waits in which order."""
+    BreakLock: _grpc.UnaryUnaryMultiCallable[_locks_pb2.BreakLockRequest, _locks_pb2.Lock]
+    """Take a lock away from all who hold it. They are told at once; the next in line gets it. Breaking a lock that nobody
+    holds changes nothing.
+    """
 
 @_typing.type_check_only
 class LocksServiceAsyncStub(LocksServiceStub):
@@ -53,17 +68,32 @@ class LocksServiceAsyncStub(LocksServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Acquire: _aio.UnaryUnaryMultiCallable[_locks_pb2.AcquireRequest, _locks_pb2.Lease]  # type: ignore[assignment]
-    """Acquire a lock, waiting for it up to `blocking_timeout` seconds. When the wait ends without the lock the answer has
-    `acquired: false`.
+    """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
+    answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
+    the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
+    the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
+    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+    """
+    Hold: _aio.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]  # type: ignore[assignment]
+    """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
+    then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
+    lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
+    with the place or the lease it had. The stream ends after `lost`.
     """
     Renew: _aio.UnaryUnaryMultiCallable[_locks_pb2.RenewRequest, _locks_pb2.Lease]  # type: ignore[assignment]
     """Keep a lease for longer. A lease that has ended, or was taken over, is 409 `LEASE_LOST`."""
     Release: _aio.UnaryUnaryMultiCallable[_locks_pb2.ReleaseRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Give a lock back. Releasing a lease that has ended is 409 `LEASE_LOST`: the work under it may not have been alone."""
+    """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
+    that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+    """
     ListLocks: _aio.UnaryUnaryMultiCallable[_locks_pb2.ListLocksRequest, _locks_pb2.ListLocksResponse]  # type: ignore[assignment]
-    """List the locks of the tenant that are held."""
+    """List the locks of the tenant that are held or waited for, with who holds them and who waits."""
     GetLock: _aio.UnaryUnaryMultiCallable[_locks_pb2.GetLockRequest, _locks_pb2.Lock]  # type: ignore[assignment]
-    """Read one lock."""
+    """Read one lock: who holds it, and who waits in which order."""
+    BreakLock: _aio.UnaryUnaryMultiCallable[_locks_pb2.BreakLockRequest, _locks_pb2.Lock]  # type: ignore[assignment]
+    """Take a lock away from all who hold it. They are told at once; the next in line gets it. Breaking a lock that nobody
+    holds changes nothing.
+    """
 
 class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
     """Distributed locks of a tenant. Two tenants' locks of one name are two locks."""
@@ -74,8 +104,23 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _locks_pb2.AcquireRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_locks_pb2.Lease, _abc.Awaitable[_locks_pb2.Lease]]:
-        """Acquire a lock, waiting for it up to `blocking_timeout` seconds. When the wait ends without the lock the answer has
-        `acquired: false`.
+        """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
+        answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
+        the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
+        the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
+        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+        """
+
+    @_abc_1.abstractmethod
+    def Hold(
+        self,
+        request: _locks_pb2.HoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_locks_pb2.HoldResponse], _abc.AsyncIterator[_locks_pb2.HoldResponse]]:
+        """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
+        then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
+        lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
+        with the place or the lease it had. The stream ends after `lost`.
         """
 
     @_abc_1.abstractmethod
@@ -92,7 +137,9 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _locks_pb2.ReleaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Give a lock back. Releasing a lease that has ended is 409 `LEASE_LOST`: the work under it may not have been alone."""
+        """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
+        that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+        """
 
     @_abc_1.abstractmethod
     def ListLocks(
@@ -100,7 +147,7 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _locks_pb2.ListLocksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_locks_pb2.ListLocksResponse, _abc.Awaitable[_locks_pb2.ListLocksResponse]]:
-        """List the locks of the tenant that are held."""
+        """List the locks of the tenant that are held or waited for, with who holds them and who waits."""
 
     @_abc_1.abstractmethod
     def GetLock(
@@ -108,6 +155,16 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _locks_pb2.GetLockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_locks_pb2.Lock, _abc.Awaitable[_locks_pb2.Lock]]:
-        """Read one lock."""
+        """Read one lock: who holds it, and who waits in which order."""
+
+    @_abc_1.abstractmethod
+    def BreakLock(
+        self,
+        request: _locks_pb2.BreakLockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_locks_pb2.Lock, _abc.Awaitable[_locks_pb2.Lock]]:
+        """Take a lock away from all who hold it. They are told at once; the next in line gets it. Breaking a lock that nobody
+        holds changes nothing.
+        """
 
 def add_LocksServiceServicer_to_server(servicer: LocksServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,27 +25,27 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"switchyard/options/v1/policy.proto\x12\x15switchyard.options.v1\x1a google/protobuf/descriptor.proto\"\xaa\x04\n\x0cMethodPolicy\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x08\x12\x31\n\x08\x61udience\x18\x03 \x03(\x0e\x32\x1f.switchyard.options.v1.Audience\x12\x34\n\nrate_class\x18\x04 \x01(\x0e\x32 .switchyard.options.v1.RateClass\x12\x33\n\x05\x61udit\x18\x05 \x01(\x0e\x32$.switchyard.options.v1.AuditCategory\x12\x15\n\rcache_seconds\x18\x06 \x01(\x05\x12/\n\x07success\x18\x07 \x01(\x0e\x32\x1e.switchyard.options.v1.Success\x12 \n\x18idempotency_key_required\x18\x08 \x01(\x08\x12\x19\n\x11if_match_required\x18\t \x01(\x08\x12\x0e\n\x06\x65rrors\x18\n \x03(\t\x12\x12\n\nidempotent\x18\x0b \x01(\x08\x12\x10\n\x08platform\x18\x0c \x01(\x08\x12\x17\n\x0ftenant_optional\x18\r \x01(\x08\x12\x0f\n\x07step_up\x18\x0e \x01(\x08\x12+\n\x03raw\x18\x0f \x01(\x0b\x32\x1e.switchyard.options.v1.RawHttp\x12\x1b\n\x13\x66urther_permissions\x18\x10 \x03(\t\x12\x13\n\x0bsnapshot_of\x18\x11 \x01(\t\x12\x14\n\x0c\x63ontent_etag\x18\x12 \x01(\x08\"b\n\x07RawHttp\x12\x10\n\x08\x63onsumes\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\t\x12\x10\n\x08produces\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\t\x12\x10\n\x08statuses\x18\x05 \x03(\x05\"\xb7\x01\n\x0b\x46ieldPolicy\x12\x17\n\x0fread_permission\x18\x01 \x01(\t\x12\x18\n\x10write_permission\x18\x02 \x01(\t\x12\x11\n\tsensitive\x18\x03 \x01(\x08\x12\x11\n\timmutable\x18\x04 \x01(\x08\x12\x13\n\x0boutput_only\x18\x05 \x01(\x08\x12\x0f\n\x07\x65xample\x18\x06 \x01(\t\x12)\n\x04view\x18\x07 \x01(\x0e\x32\x1b.switchyard.options.v1.View*\x88\x01\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x11\n\rAUDIENCE_USER\x10\x01\x12\x12\n\x0e\x41UDIENCE_KIOSK\x10\x02\x12\x10\n\x0c\x41UDIENCE_POS\x10\x03\x12\x14\n\x10\x41UDIENCE_SERVICE\x10\x04\x12\x13\n\x0f\x41UDIENCE_CLIENT\x10\x05*\x96\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x16\n\x12RATE_CLASS_PAYMENT\x10\x04\x12\x14\n\x10RATE_CLASS_ADMIN\x10\x05*\xe1\x01\n\rAuditCategory\x12\x1e\n\x1a\x41UDIT_CATEGORY_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UDIT_CATEGORY_AUTHENTICATION\x10\x01\x12\x19\n\x15\x41UDIT_CATEGORY_ACCESS\x10\x02\x12\x17\n\x13\x41UDIT_CATEGORY_DATA\x10\x03\x12\x1c\n\x18\x41UDIT_CATEGORY_FINANCIAL\x10\x04\x12 \n\x1c\x41UDIT_CATEGORY_CONFIGURATION\x10\x05\x12\x19\n\x15\x41UDIT_CATEGORY_SYSTEM\x10\x06*M\n\x07Success\x12\x17\n\x13SUCCESS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSUCCESS_CREATED\x10\x01\x12\x14\n\x10SUCCESS_ACCEPTED\x10\x02*O\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x10\n\x0cVIEW_MINIMAL\x10\x01\x12\x10\n\x0cVIEW_COMPACT\x10\x02\x12\r\n\tVIEW_FULL\x10\x03:U\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32#.switchyard.options.v1.MethodPolicy:R\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\x8e\x8c\x03 \x01(\x0b\x32\".switchyard.options.v1.FieldPolicyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"switchyard/options/v1/policy.proto\x12\x15switchyard.options.v1\x1a google/protobuf/descriptor.proto\"\xbe\x04\n\x0cMethodPolicy\x12\x12\n\npermission\x18\x01 \x01(\t\x12\x0e\n\x06public\x18\x02 \x01(\x08\x12\x31\n\x08\x61udience\x18\x03 \x03(\x0e\x32\x1f.switchyard.options.v1.Audience\x12\x34\n\nrate_class\x18\x04 \x01(\x0e\x32 .switchyard.options.v1.RateClass\x12\x33\n\x05\x61udit\x18\x05 \x01(\x0e\x32$.switchyard.options.v1.AuditCategory\x12\x15\n\rcache_seconds\x18\x06 \x01(\x05\x12/\n\x07success\x18\x07 \x01(\x0e\x32\x1e.switchyard.options.v1.Success\x12 \n\x18idempotency_key_required\x18\x08 \x01(\x08\x12\x19\n\x11if_match_required\x18\t \x01(\x08\x12\x0e\n\x06\x65rrors\x18\n \x03(\t\x12\x12\n\nidempotent\x18\x0b \x01(\x08\x12\x10\n\x08platform\x18\x0c \x01(\x08\x12\x17\n\x0ftenant_optional\x18\r \x01(\x08\x12\x0f\n\x07step_up\x18\x0e \x01(\x08\x12+\n\x03raw\x18\x0f \x01(\x0b\x32\x1e.switchyard.options.v1.RawHttp\x12\x1b\n\x13\x66urther_permissions\x18\x10 \x03(\t\x12\x13\n\x0bsnapshot_of\x18\x11 \x01(\t\x12\x14\n\x0c\x63ontent_etag\x18\x12 \x01(\x08\x12\x12\n\ndeadline_s\x18\x13 \x01(\x05\"b\n\x07RawHttp\x12\x10\n\x08\x63onsumes\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\t\x12\x10\n\x08produces\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\t\x12\x10\n\x08statuses\x18\x05 \x03(\x05\"\xb7\x01\n\x0b\x46ieldPolicy\x12\x17\n\x0fread_permission\x18\x01 \x01(\t\x12\x18\n\x10write_permission\x18\x02 \x01(\t\x12\x11\n\tsensitive\x18\x03 \x01(\x08\x12\x11\n\timmutable\x18\x04 \x01(\x08\x12\x13\n\x0boutput_only\x18\x05 \x01(\x08\x12\x0f\n\x07\x65xample\x18\x06 \x01(\t\x12)\n\x04view\x18\x07 \x01(\x0e\x32\x1b.switchyard.options.v1.View*\x88\x01\n\x08\x41udience\x12\x18\n\x14\x41UDIENCE_UNSPECIFIED\x10\x00\x12\x11\n\rAUDIENCE_USER\x10\x01\x12\x12\n\x0e\x41UDIENCE_KIOSK\x10\x02\x12\x10\n\x0c\x41UDIENCE_POS\x10\x03\x12\x14\n\x10\x41UDIENCE_SERVICE\x10\x04\x12\x13\n\x0f\x41UDIENCE_CLIENT\x10\x05*\x96\x01\n\tRateClass\x12\x1a\n\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x13\n\x0fRATE_CLASS_READ\x10\x01\x12\x14\n\x10RATE_CLASS_WRITE\x10\x02\x12\x14\n\x10RATE_CLASS_LOGIN\x10\x03\x12\x16\n\x12RATE_CLASS_PAYMENT\x10\x04\x12\x14\n\x10RATE_CLASS_ADMIN\x10\x05*\xfa\x01\n\rAuditCategory\x12\x1e\n\x1a\x41UDIT_CATEGORY_UNSPECIFIED\x10\x00\x12!\n\x1d\x41UDIT_CATEGORY_AUTHENTICATION\x10\x01\x12\x19\n\x15\x41UDIT_CATEGORY_ACCESS\x10\x02\x12\x17\n\x13\x41UDIT_CATEGORY_DATA\x10\x03\x12\x1c\n\x18\x41UDIT_CATEGORY_FINANCIAL\x10\x04\x12 \n\x1c\x41UDIT_CATEGORY_CONFIGURATION\x10\x05\x12\x19\n\x15\x41UDIT_CATEGORY_SYSTEM\x10\x06\x12\x17\n\x13\x41UDIT_CATEGORY_NONE\x10\x07*M\n\x07Success\x12\x17\n\x13SUCCESS_UNSPECIFIED\x10\x00\x12\x13\n\x0fSUCCESS_CREATED\x10\x01\x12\x14\n\x10SUCCESS_ACCEPTED\x10\x02*O\n\x04View\x12\x14\n\x10VIEW_UNSPECIFIED\x10\x00\x12\x10\n\x0cVIEW_MINIMAL\x10\x01\x12\x10\n\x0cVIEW_COMPACT\x10\x02\x12\r\n\tVIEW_FULL\x10\x03:U\n\x06policy\x12\x1e.google.protobuf.MethodOptions\x18\x8d\x8c\x03 \x01(\x0b\x32#.switchyard.options.v1.MethodPolicy:R\n\x05\x66ield\x12\x1d.google.protobuf.FieldOptions\x18\x8e\x8c\x03 \x01(\x0b\x32\".switchyard.options.v1.FieldPolicyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.options.v1.policy_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDIENCE']._serialized_start=939
-  _globals['_AUDIENCE']._serialized_end=1075
-  _globals['_RATECLASS']._serialized_start=1078
-  _globals['_RATECLASS']._serialized_end=1228
-  _globals['_AUDITCATEGORY']._serialized_start=1231
-  _globals['_AUDITCATEGORY']._serialized_end=1456
-  _globals['_SUCCESS']._serialized_start=1458
-  _globals['_SUCCESS']._serialized_end=1535
-  _globals['_VIEW']._serialized_start=1537
-  _globals['_VIEW']._serialized_end=1616
+  _globals['_AUDIENCE']._serialized_start=959
+  _globals['_AUDIENCE']._serialized_end=1095
+  _globals['_RATECLASS']._serialized_start=1098
+  _globals['_RATECLASS']._serialized_end=1248
+  _globals['_AUDITCATEGORY']._serialized_start=1251
+  _globals['_AUDITCATEGORY']._serialized_end=1501
+  _globals['_SUCCESS']._serialized_start=1503
+  _globals['_SUCCESS']._serialized_end=1580
+  _globals['_VIEW']._serialized_start=1582
+  _globals['_VIEW']._serialized_end=1661
   _globals['_METHODPOLICY']._serialized_start=96
-  _globals['_METHODPOLICY']._serialized_end=650
-  _globals['_RAWHTTP']._serialized_start=652
-  _globals['_RAWHTTP']._serialized_end=750
-  _globals['_FIELDPOLICY']._serialized_start=753
-  _globals['_FIELDPOLICY']._serialized_end=936
+  _globals['_METHODPOLICY']._serialized_end=670
+  _globals['_RAWHTTP']._serialized_start=672
+  _globals['_RAWHTTP']._serialized_end=770
+  _globals['_FIELDPOLICY']._serialized_start=773
+  _globals['_FIELDPOLICY']._serialized_end=956
 # @@protoc_insertion_point(module_scope)

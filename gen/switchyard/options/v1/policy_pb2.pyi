@@ -35,6 +35,7 @@ class AuditCategory(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_CATEGORY_FINANCIAL: _ClassVar[AuditCategory]
     AUDIT_CATEGORY_CONFIGURATION: _ClassVar[AuditCategory]
     AUDIT_CATEGORY_SYSTEM: _ClassVar[AuditCategory]
+    AUDIT_CATEGORY_NONE: _ClassVar[AuditCategory]
 
 class Success(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -67,6 +68,7 @@ AUDIT_CATEGORY_DATA: AuditCategory
 AUDIT_CATEGORY_FINANCIAL: AuditCategory
 AUDIT_CATEGORY_CONFIGURATION: AuditCategory
 AUDIT_CATEGORY_SYSTEM: AuditCategory
+AUDIT_CATEGORY_NONE: AuditCategory
 SUCCESS_UNSPECIFIED: Success
 SUCCESS_CREATED: Success
 SUCCESS_ACCEPTED: Success
@@ -80,7 +82,7 @@ FIELD_FIELD_NUMBER: _ClassVar[int]
 field: _descriptor.FieldDescriptor
 
 class MethodPolicy(_message.Message):
-    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional", "step_up", "raw", "further_permissions", "snapshot_of", "content_etag")
+    __slots__ = ("permission", "public", "audience", "rate_class", "audit", "cache_seconds", "success", "idempotency_key_required", "if_match_required", "errors", "idempotent", "platform", "tenant_optional", "step_up", "raw", "further_permissions", "snapshot_of", "content_etag", "deadline_s")
     PERMISSION_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_FIELD_NUMBER: _ClassVar[int]
     AUDIENCE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +101,7 @@ class MethodPolicy(_message.Message):
     FURTHER_PERMISSIONS_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_OF_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ETAG_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     permission: str
     public: bool
     audience: _containers.RepeatedScalarFieldContainer[Audience]
@@ -117,7 +120,8 @@ class MethodPolicy(_message.Message):
     further_permissions: _containers.RepeatedScalarFieldContainer[str]
     snapshot_of: str
     content_etag: bool
-    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ..., step_up: _Optional[bool] = ..., raw: _Optional[_Union[RawHttp, _Mapping]] = ..., further_permissions: _Optional[_Iterable[str]] = ..., snapshot_of: _Optional[str] = ..., content_etag: _Optional[bool] = ...) -> None: ...
+    deadline_s: int
+    def __init__(self, permission: _Optional[str] = ..., public: _Optional[bool] = ..., audience: _Optional[_Iterable[_Union[Audience, str]]] = ..., rate_class: _Optional[_Union[RateClass, str]] = ..., audit: _Optional[_Union[AuditCategory, str]] = ..., cache_seconds: _Optional[int] = ..., success: _Optional[_Union[Success, str]] = ..., idempotency_key_required: _Optional[bool] = ..., if_match_required: _Optional[bool] = ..., errors: _Optional[_Iterable[str]] = ..., idempotent: _Optional[bool] = ..., platform: _Optional[bool] = ..., tenant_optional: _Optional[bool] = ..., step_up: _Optional[bool] = ..., raw: _Optional[_Union[RawHttp, _Mapping]] = ..., further_permissions: _Optional[_Iterable[str]] = ..., snapshot_of: _Optional[str] = ..., content_etag: _Optional[bool] = ..., deadline_s: _Optional[int] = ...) -> None: ...
 
 class RawHttp(_message.Message):
     __slots__ = ("consumes", "request", "produces", "response", "statuses")

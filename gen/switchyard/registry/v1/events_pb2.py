@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from switchyard.registry.v1 import registry_pb2 as switchyard_dot_registry_dot_v1_dot_registry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#switchyard/registry/v1/events.proto\x12\x16switchyard.registry.v1\x1a%switchyard/registry/v1/registry.proto\"\x9f\x01\n\x15InstanceHealthChanged\x12\x14\n\x0cservice_name\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x35\n\x06status\x18\x03 \x01(\x0e\x32%.switchyard.registry.v1.InstanceState\x12\x14\n\x0chealth_score\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#switchyard/registry/v1/events.proto\x12\x16switchyard.registry.v1\x1a%switchyard/registry/v1/registry.proto\"\xff\x01\n\x15InstanceHealthChanged\x12\x14\n\x0cservice_name\x18\x01 \x01(\t\x12\x13\n\x0binstance_id\x18\x02 \x01(\t\x12\x35\n\x06status\x18\x03 \x01(\x0e\x32%.switchyard.registry.v1.InstanceState\x12\x14\n\x0chealth_score\x18\x04 \x01(\x05\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12>\n\x0fprevious_status\x18\x06 \x01(\x0e\x32%.switchyard.registry.v1.InstanceState\x12\x0c\n\x04zone\x18\x07 \x01(\t\x12\x10\n\x08revision\x18\x08 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.registry.v1.even
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INSTANCEHEALTHCHANGED']._serialized_start=103
-  _globals['_INSTANCEHEALTHCHANGED']._serialized_end=262
+  _globals['_INSTANCEHEALTHCHANGED']._serialized_end=358
 # @@protoc_insertion_point(module_scope)

@@ -66,6 +66,11 @@ class RegistryServiceStub:
                 request_serializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Attend = channel.unary_stream(
+                '/switchyard.registry.v1.RegistryService/Attend',
+                request_serializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendRequest.SerializeToString,
+                response_deserializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendResponse.FromString,
+                _registered_method=True)
         self.Deregister = channel.unary_unary(
                 '/switchyard.registry.v1.RegistryService/Deregister',
                 request_serializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.DeregisterRequest.SerializeToString,
@@ -93,7 +98,7 @@ class RegistryServiceServicer:
     """
 
     def ListServices(self, request, context):
-        """List the services that have instances, with the health of each.
+        """List the services that have instances, or had some within the last day, with the health of each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +112,7 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListInstances(self, request, context):
-        """List the instances of one service.
+        """List the instances of one service as they are, or as they were at a moment of the last 30 days.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,15 +126,26 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Register(self, request, context):
-        """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat
-        must repeat: a process that was given up cannot overwrite its successor.
+        """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
+        every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
+        cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """A sign of life. An unknown instance or a past epoch is NOT_FOUND: the process registers again.
+        """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Attend(self, request, context):
+        """A stream that an instance keeps open beside its heartbeats, for as long as it lives: when it breaks, the registry
+        looks after the instance at once, so that a killed process is known within milliseconds and not at the next missed
+        heartbeat. It says one thing now and then: how long to wait between two heartbeats. Not needed: an instance without
+        it is known by its heartbeats alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,8 +166,9 @@ class RegistryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Follow all instances: first a snapshot of every one, then each change, as one stream. A stream that ends is opened
-        again and starts with a snapshot.
+        """Follow the instances: first a snapshot of every one, then each change of a state, as one stream; heartbeats are no
+        changes. A stream that broke is opened again, with any process of the registry, at the last revision that was seen, and
+        goes on there; when that is too long ago it begins with a snapshot.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -196,6 +213,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.Heartbeat,
                     request_deserializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'Attend': grpc.unary_stream_rpc_method_handler(
+                    servicer.Attend,
+                    request_deserializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendRequest.FromString,
+                    response_serializer=switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendResponse.SerializeToString,
             ),
             'Deregister': grpc.unary_unary_rpc_method_handler(
                     servicer.Deregister,
@@ -381,6 +403,33 @@ class RegistryService:
             '/switchyard.registry.v1.RegistryService/Heartbeat',
             switchyard_dot_registry_dot_v1_dot_registry__pb2.HeartbeatRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/switchyard.registry.v1.RegistryService/Attend',
+            switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendRequest.SerializeToString,
+            switchyard_dot_registry_dot_v1_dot_registry__pb2.AttendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,26 +35,34 @@ class RegistryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     ListServices: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]
-    """List the services that have instances, with the health of each."""
+    """List the services that have instances, or had some within the last day, with the health of each."""
     GetService: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetServiceRequest, _registry_pb2.ServiceSummary]
     """Read one service."""
     ListInstances: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]
-    """List the instances of one service."""
+    """List the instances of one service as they are, or as they were at a moment of the last 30 days."""
     ListHistory: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListHistoryRequest, _registry_pb2.ListHistoryResponse]
     """List what happened to the instances of one service, newest first."""
     Register: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.Registration]
-    """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat
-    must repeat: a process that was given up cannot overwrite its successor.
+    """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
+    every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
+    cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _empty_pb2.Empty]
-    """A sign of life. An unknown instance or a past epoch is NOT_FOUND: the process registers again."""
+    """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`."""
+    Attend: _grpc.UnaryStreamMultiCallable[_registry_pb2.AttendRequest, _registry_pb2.AttendResponse]
+    """A stream that an instance keeps open beside its heartbeats, for as long as it lives: when it breaks, the registry
+    looks after the instance at once, so that a killed process is known within milliseconds and not at the next missed
+    heartbeat. It says one thing now and then: how long to wait between two heartbeats. Not needed: an instance without
+    it is known by its heartbeats alone.
+    """
     Deregister: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _empty_pb2.Empty]
     """Take an instance out: its process has ended."""
     Drain: _grpc.UnaryUnaryMultiCallable[_registry_pb2.DrainRequest, _empty_pb2.Empty]
     """Send an instance no new calls; it finishes those it has."""
     Watch: _grpc.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]
-    """Follow all instances: first a snapshot of every one, then each change, as one stream. A stream that ends is opened
-    again and starts with a snapshot.
+    """Follow the instances: first a snapshot of every one, then each change of a state, as one stream; heartbeats are no
+    changes. A stream that broke is opened again, with any process of the registry, at the last revision that was seen, and
+    goes on there; when that is too long ago it begins with a snapshot.
     """
     GetContract: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetContractRequest, _registry_pb2.Contract]
     """The contract of a service as a serialized `google.protobuf.FileDescriptorSet`, by its digest."""
@@ -65,26 +73,34 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListServices: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListServicesRequest, _registry_pb2.ListServicesResponse]  # type: ignore[assignment]
-    """List the services that have instances, with the health of each."""
+    """List the services that have instances, or had some within the last day, with the health of each."""
     GetService: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetServiceRequest, _registry_pb2.ServiceSummary]  # type: ignore[assignment]
     """Read one service."""
     ListInstances: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListInstancesRequest, _registry_pb2.ListInstancesResponse]  # type: ignore[assignment]
-    """List the instances of one service."""
+    """List the instances of one service as they are, or as they were at a moment of the last 30 days."""
     ListHistory: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListHistoryRequest, _registry_pb2.ListHistoryResponse]  # type: ignore[assignment]
     """List what happened to the instances of one service, newest first."""
     Register: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.Registration]  # type: ignore[assignment]
-    """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat
-    must repeat: a process that was given up cannot overwrite its successor.
+    """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
+    every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
+    cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """A sign of life. An unknown instance or a past epoch is NOT_FOUND: the process registers again."""
+    """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`."""
+    Attend: _aio.UnaryStreamMultiCallable[_registry_pb2.AttendRequest, _registry_pb2.AttendResponse]  # type: ignore[assignment]
+    """A stream that an instance keeps open beside its heartbeats, for as long as it lives: when it breaks, the registry
+    looks after the instance at once, so that a killed process is known within milliseconds and not at the next missed
+    heartbeat. It says one thing now and then: how long to wait between two heartbeats. Not needed: an instance without
+    it is known by its heartbeats alone.
+    """
     Deregister: _aio.UnaryUnaryMultiCallable[_registry_pb2.DeregisterRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Take an instance out: its process has ended."""
     Drain: _aio.UnaryUnaryMultiCallable[_registry_pb2.DrainRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Send an instance no new calls; it finishes those it has."""
     Watch: _aio.UnaryStreamMultiCallable[_registry_pb2.WatchRequest, _registry_pb2.WatchResponse]  # type: ignore[assignment]
-    """Follow all instances: first a snapshot of every one, then each change, as one stream. A stream that ends is opened
-    again and starts with a snapshot.
+    """Follow the instances: first a snapshot of every one, then each change of a state, as one stream; heartbeats are no
+    changes. A stream that broke is opened again, with any process of the registry, at the last revision that was seen, and
+    goes on there; when that is too long ago it begins with a snapshot.
     """
     GetContract: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetContractRequest, _registry_pb2.Contract]  # type: ignore[assignment]
     """The contract of a service as a serialized `google.protobuf.FileDescriptorSet`, by its digest."""
@@ -98,7 +114,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListServicesResponse, _abc.Awaitable[_registry_pb2.ListServicesResponse]]:
-        """List the services that have instances, with the health of each."""
+        """List the services that have instances, or had some within the last day, with the health of each."""
 
     @_abc_1.abstractmethod
     def GetService(
@@ -114,7 +130,7 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.ListInstancesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.ListInstancesResponse, _abc.Awaitable[_registry_pb2.ListInstancesResponse]]:
-        """List the instances of one service."""
+        """List the instances of one service as they are, or as they were at a moment of the last 30 days."""
 
     @_abc_1.abstractmethod
     def ListHistory(
@@ -130,8 +146,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.RegisterRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.Registration, _abc.Awaitable[_registry_pb2.Registration]]:
-        """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat
-        must repeat: a process that was given up cannot overwrite its successor.
+        """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
+        every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
+        cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
         """
 
     @_abc_1.abstractmethod
@@ -140,7 +157,19 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.HeartbeatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """A sign of life. An unknown instance or a past epoch is NOT_FOUND: the process registers again."""
+        """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`."""
+
+    @_abc_1.abstractmethod
+    def Attend(
+        self,
+        request: _registry_pb2.AttendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_registry_pb2.AttendResponse], _abc.AsyncIterator[_registry_pb2.AttendResponse]]:
+        """A stream that an instance keeps open beside its heartbeats, for as long as it lives: when it breaks, the registry
+        looks after the instance at once, so that a killed process is known within milliseconds and not at the next missed
+        heartbeat. It says one thing now and then: how long to wait between two heartbeats. Not needed: an instance without
+        it is known by its heartbeats alone.
+        """
 
     @_abc_1.abstractmethod
     def Deregister(
@@ -164,8 +193,9 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_registry_pb2.WatchResponse], _abc.AsyncIterator[_registry_pb2.WatchResponse]]:
-        """Follow all instances: first a snapshot of every one, then each change, as one stream. A stream that ends is opened
-        again and starts with a snapshot.
+        """Follow the instances: first a snapshot of every one, then each change of a state, as one stream; heartbeats are no
+        changes. A stream that broke is opened again, with any process of the registry, at the last revision that was seen, and
+        goes on there; when that is too long ago it begins with a snapshot.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,191 @@
+"""A JetStream key-value bucket: the last value of each key, changed only by compare-and-set.
+
+A read may be old and says so by its revision; every decision is a `put` that names the revision it was made from, and
+that the stream's leader refuses when another write came first (ADR-8 of nats-architecture-and-design; the header
+`Nats-Expected-Last-Subject-Sequence`). A revision is the position in the bucket's stream: it grows over all keys, and
+never goes back.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import nats.errors
+import structlog
+from nats.aio.client import Client as Nats
+from nats.aio.subscription import Subscription
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import APIError, Error, NotFoundError
+
+from chassis import errors
+
+TIMEOUT_S: Final = 2.0
+RETRY_S: Final = 0.25
+# The server says this often that there is nothing new; a watch that has heard nothing for three times as long begins
+# again where it was.
+HEARTBEAT_S: Final = 1.0
+_WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]")
+
+log = structlog.get_logger()
+
+
+class Stale(Exception):
+    """Another write to the key came first."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key's value as it was written at `revision`."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """A watch has passed on all that was in the bucket when it began; told again whenever it had to begin again."""
+
+
+def token(name: str) -> str:
+    """Any text as one token of a key: what is no letter, digit, `_` or `-` stands as `=` and two hex digits a byte."""
+    return "".join(
+        each if _PLAIN.match(each) else "".join(f"={byte:02x}" for byte in each.encode()) for each in name
+    )
+
+
+def name_of(token: str) -> str:
+    """The text that `token` was made of."""
+    return re.sub(rb"=([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), token.encode()).decode()
+
+
+class Bucket:
+    """One bucket. Keys are tokens joined by dots."""
+
+    def __init__(self, connection: Nats, name: str, *, replicas: int) -> None:
+        self._connection = connection
+        self._context = connection.jetstream(timeout=TIMEOUT_S)
+        self._replicas = replicas
+        self._prefix = f"$KV.{name}."
+        self.stream = f"KV_{name}"
+
+    async def ensure(self) -> None:
+        """Create the bucket, or bring it to this configuration. Raises what NATS raises while it is away."""
+        config = StreamConfig(
+            name=self.stream,
+            subjects=[f"{self._prefix}>"],
+            retention=RetentionPolicy.LIMITS,
+            storage=StorageType.FILE,
+            num_replicas=self._replicas,
+            max_msgs_per_subject=1,
+            # Only the leader answers: the value that any other copy has may be older.
+            allow_direct=False,
+            allow_msg_ttl=True,
+            deny_delete=True,
+        )
+        try:
+            await self._context.add_stream(config)
+        except nats.js.errors.BadRequestError:
+            await self._context.update_stream(config)
+
+    async def get(self, key: str) -> Entry | None:
+        """The last value, as the stream's leader has it. Raises `Unavailable`."""
+        try:
+            found = await self._context.get_last_msg(self.stream, self._prefix + key)
+        except NotFoundError:
+            return None
+        except (Error, nats.errors.Error) as failure:
+            raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
+        assert found.seq is not None
+        return Entry(key, found.data or b"", found.seq)
+
+    async def put(self, key: str, value: bytes, *, last: int, ttl_s: int | None = None) -> int:
+        """Write a value if the key is still at the revision `last` (0: it has no value); the new revision.
+
+        After `ttl_s` seconds without another write the key is forgotten. Raises `Stale` when another write came first,
+        and `Unavailable` when it is not known whether the value was written: read it again.
+        """
+        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(last)}
+        try:
+            stored = await self._context.publish(
+                self._prefix + key, value, timeout=TIMEOUT_S, headers=headers, msg_ttl=ttl_s
+            )
+        except APIError as failure:
+            if failure.err_code in _WRONG_LAST_SEQUENCE:
+                raise Stale from None
+            raise errors.Unavailable(f"the bucket refused a write: {failure!r}") from failure
+        except (Error, nats.errors.Error) as failure:
+            raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
+        return stored.seq
+
+    async def revision(self) -> int:
+        """The revision of the bucket's last write. Raises `Unavailable`."""
+        try:
+            return (await self._context.stream_info(self.stream)).state.last_seq
+        except (Error, nats.errors.Error) as failure:
+            raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
+
+    async def watch(self, *, after: int = 0) -> AsyncIterator[Entry | CaughtUp]:
+        """The last value of every key that was written after the revision `after`, then each change, in order.
+
+        Goes on over every fault, where it was, until it is closed. A key that is forgotten (`ttl_s`) is not told of.
+        """
+        while True:
+            try:
+                async for found in self._follow(after):
+                    if isinstance(found, Entry):
+                        after = found.revision
+                    yield found
+            except (Error, nats.errors.Error, OSError) as failure:
+                log.info("watch_interrupted", bucket=self.stream, error=repr(failure))
+            await asyncio.sleep(RETRY_S)
+
+    async def _follow(self, after: int) -> AsyncIterator[Entry | CaughtUp]:
+        """Until something is amiss: a message was lost on its way, or the server has gone silent."""
+        inbox = self._connection.new_inbox()
+        subscription = await self._connection.subscribe(inbox)
+        try:
+            config = ConsumerConfig(
+                deliver_subject=inbox,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.LAST_PER_SUBJECT,
+                opt_start_seq=after + 1 if after else None,
+                filter_subject=f"{self._prefix}>",
+                ack_policy=AckPolicy.NONE,
+                idle_heartbeat=HEARTBEAT_S,
+                inactive_threshold=30.0,
+                num_replicas=1,
+                mem_storage=True,
+            )
+            consumer = await self._context.add_consumer(self.stream, config)
+            behind = consumer.num_pending or 0
+            if not behind:
+                yield CaughtUp()
+            position = 0
+            while True:
+                message = await subscription.next_msg(timeout=3 * HEARTBEAT_S)
+                if not message.reply:
+                    # A heartbeat says how far the server is; one further than we are, something was lost.
+                    if int((message.headers or {}).get("Nats-Last-Consumer", 0)) > position:
+                        return
+                    continue
+                told = message.metadata
+                if told.sequence.consumer != position + 1:
+                    return
+                position += 1
+                yield Entry(message.subject.removeprefix(self._prefix), message.data, told.sequence.stream)
+                if behind and not told.num_pending:
+                    behind = 0
+                    yield CaughtUp()
+        finally:
+            await _end(subscription)
+
+
+async def _end(subscription: Subscription) -> None:
+    try:
+        await subscription.unsubscribe()
+    except nats.errors.Error:
+        # The connection is closed, and the subscription with it.
+        return
