@@ -1,7 +1,7 @@
-"""Real PostgreSQL, NATS with JetStream and Valkey from Python wheels, as children of this process.
+"""Real PostgreSQL, NATS with JetStream (one server, or a cluster) and Valkey from Python wheels, as our children.
 
-`switchyard up` and the tests share it. The servers listen on 127.0.0.1 alone and keep everything in one directory, from
-which the next start goes on, also after a kill -9 of everything.
+`switchyard up`, the tests and the benchmarks share it. The servers listen on 127.0.0.1 alone and keep everything in one
+directory, from which the next start goes on, also after a kill -9 of everything.
 """
 
 import asyncio
@@ -10,8 +10,7 @@ import json
 import random
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Self
 
@@ -27,7 +26,7 @@ from chassis.embedded_programs import (
     read_or_make_password,
 )
 
-__all__ = ["NAMES", "EmbeddedServers", "EmbeddedServersError", "Ports", "free_ports", "port_is_free"]
+__all__ = ["NAMES", "EmbeddedServers", "EmbeddedServersError", "free_ports", "port_is_free"]
 
 # Below every system's ephemeral range: an outgoing connection must not take the port between two runs.
 PORT_MIN, PORT_MAX = 20000, 32000
@@ -41,15 +40,6 @@ RESTART_FIRST_S, RESTART_MAX_S = 0.2, 5.0
 TRANSIENT_FAILURES = ("is still in use", "Address already in use", "address already in use")
 # Lines of a server's output that an error message quotes.
 TAIL_LINES = 15
-
-
-@dataclass(frozen=True)
-class Ports:
-    """TCP ports on 127.0.0.1."""
-
-    postgres: int
-    nats: int
-    valkey: int
 
 
 def port_is_free(port: int) -> bool:
@@ -90,6 +80,7 @@ class EmbeddedServers:
         self._lock = lock
         self._on_line = on_line
         self._programs: dict[str, Program] = {}
+        self._nats: list[Nats] = []
         self._children: dict[str, processes.Child] = {}
         self._tails: dict[str, deque[str]] = {}
         self._keepers: list[asyncio.Task[None]] = []
@@ -101,17 +92,19 @@ class EmbeddedServers:
         data_dir: Path,
         *,
         fsync: bool,
-        ports: Ports | None = None,
+        ports: Mapping[str, int] | None = None,
         servers: frozenset[str] = NAMES,
+        nodes: int = 1,
         keep_alive: Callable[[], None] | None = None,
         on_line: Callable[[str, str], None] | None = None,
     ) -> Self:
         """Start the servers (about one second cold) and return when all of them serve.
 
         `fsync`: what is acknowledged is on the disk; without it a crash of the machine loses data, which tests do not
-        mind. `ports`: exactly these, instead of those of the last run or free ones. `servers`: some of "postgres",
-        "nats", "valkey". `keep_alive`: start a server again that ends by itself, and then call this. `on_line` gets
-        (server name, line) for each line of output; without it they go to `<data_dir>/<name>.log`.
+        mind. `ports`: these, by name, instead of those of the last run or free ones. `servers`: some of "postgres",
+        "nats", "valkey". `nodes`: how many NATS servers; several are a cluster and called "nats-1", "nats-2" and so on.
+        `keep_alive`: start a server again that ends by itself, and then call this. `on_line` gets (server name, line)
+        for each line of output; without it they go to `<data_dir>/<name>.log`.
 
         On Linux the servers are killed with the thread that calls this, so call it from one that lives as long.
 
@@ -125,14 +118,16 @@ class EmbeddedServers:
         self = cls(data_dir, lock, on_line)
         try:
             await self._end_leftovers()
-            chosen = ports or _remembered_or_free_ports(data_dir)
             run_as = await choose_run_as()
-            candidates: tuple[Program, ...] = (
-                Postgres(data_dir, chosen.postgres, run_as, fsync=fsync),
-                Nats(data_dir, chosen.nats, fsync=fsync),
-                Valkey(data_dir, chosen.valkey),
-            )
+            names = Nats.names(data_dir, nodes) if "nats" in servers else []
+            chosen = _choose_ports(data_dir, ["postgres", "valkey", *Nats.port_names(names)]) | dict(ports or {})
+            candidates: list[Program] = [
+                Postgres(data_dir, chosen["postgres"], run_as, fsync=fsync),
+                Valkey(data_dir, chosen["valkey"]),
+            ]
             self._programs = {each.name: each for each in candidates if each.name in servers}
+            self._nats = [Nats(data_dir, each, names, chosen, fsync=fsync) for each in names]
+            self._programs |= {each.name: each for each in self._nats}
             async with asyncio.TaskGroup() as group:
                 for program in self._programs.values():
                     group.create_task(self._prepare_and_launch(program))
@@ -174,8 +169,13 @@ class EmbeddedServers:
 
     @property
     def nats_url(self) -> str:
-        """The URL of NATS, without credentials."""
-        return f"nats://127.0.0.1:{self._programs['nats'].port}"
+        """The URLs of NATS, one a server, with commas between; without credentials."""
+        return ",".join(f"nats://127.0.0.1:{each.port}" for each in self._nats)
+
+    @property
+    def nats_monitor_urls(self) -> str:
+        """The URLs where the NATS servers tell of themselves, with commas between."""
+        return ",".join(f"http://127.0.0.1:{each.monitor_port}" for each in self._nats)
 
     @property
     def valkey_url(self) -> str:
@@ -197,7 +197,7 @@ class EmbeddedServers:
 
     async def _end_leftovers(self) -> None:
         # We hold the lock, so nobody supervises what the pid files name.
-        await asyncio.gather(*(processes.end_leftover(self._pid_file(name)) for name in NAMES))
+        await asyncio.gather(*(processes.end_leftover(path) for path in self._data_dir.glob("*.pid")))
 
     async def _prepare_and_launch(self, program: Program) -> None:
         await program.prepare(lambda line: self._take_line(program.name, line))
@@ -273,16 +273,14 @@ class EmbeddedServers:
         return "\n  ".join([f"{program.name} {what}. Its last words:", *self._tails[program.name]])
 
 
-def _remembered_or_free_ports(data_dir: Path) -> Ports:
+def _choose_ports(data_dir: Path, names: Iterable[str]) -> dict[str, int]:
     """Keep the ports of the last run where they are still free, so that a client's URL stays true."""
     path = data_dir / "ports.json"
-    chosen = asdict(Ports(*free_ports(3)))
+    wanted = list(names)
+    chosen = dict(zip(wanted, free_ports(len(wanted)), strict=True))
+    remembered: dict[str, int] = {}
     with contextlib.suppress(OSError, ValueError):
-        remembered = json.loads(path.read_text())
-        chosen |= {
-            name: port
-            for name, port in remembered.items()
-            if name in chosen and isinstance(port, int) and port_is_free(port)
-        }
-    path.write_text(json.dumps(chosen))
-    return Ports(**chosen)
+        remembered = {name: port for name, port in json.loads(path.read_text()).items() if isinstance(port, int)}
+    chosen |= {name: port for name, port in remembered.items() if name in chosen and port_is_free(port)}
+    path.write_text(json.dumps(remembered | chosen))
+    return chosen

@@ -11,7 +11,7 @@ import shutil
 import signal
 import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -207,18 +207,38 @@ class Postgres:
 
 
 class Nats:
-    """NATS with JetStream, configured by a generated file."""
+    """NATS with JetStream, configured by a generated file: one server, or one of a cluster."""
 
-    name = "nats"
     run_as = RunAs.SELF
     stop_signal = signal.SIGTERM
     death_signal = signal.SIGKILL
 
-    def __init__(self, data_dir: Path, port: int, *, fsync: bool) -> None:
-        """Keep the streams in `<data_dir>/nats`."""
-        self.port = port
-        self.cwd = data_dir / "nats"
+    def __init__(
+        self, data_dir: Path, name: str, cluster: Sequence[str], ports: Mapping[str, int], *, fsync: bool
+    ) -> None:
+        """Keep the streams in `<data_dir>/<name>`; `cluster` are the names of all servers, `ports` those of all."""
+        self.name = name
+        self.port = ports[name]
+        self.monitor_port = ports[f"{name}.monitor"]
+        self.cwd = data_dir / name
+        self._routes = {each: ports[f"{each}.route"] for each in cluster}
         self._fsync = fsync
+
+    @staticmethod
+    def names(data_dir: Path, nodes: int) -> list[str]:
+        """The servers' names. Raises EmbeddedServersError when the directory is that of another number of servers."""
+        names = ["nats"] if nodes == 1 else [f"nats-{number}" for number in range(1, nodes + 1)]
+        others = sorted(each.name for each in data_dir.glob("nats*") if each.is_dir() and each.name not in names)
+        if others:
+            # They would begin with empty streams, and the fencing tokens that are revisions of them at 1 again.
+            message = f"{data_dir} holds the streams of {', '.join(others)}: start these, or use another directory"
+            raise EmbeddedServersError(message)
+        return names
+
+    @staticmethod
+    def port_names(names: Sequence[str]) -> list[str]:
+        """What the ports are called that servers of these names need."""
+        return [name + use for name in names for use in ("", ".route", ".monitor")]
 
     @property
     def argv(self) -> Sequence[str]:
@@ -226,14 +246,15 @@ class Nats:
         return [str(nats_binary()), "--config", str(self.cwd / "nats.conf")]
 
     async def prepare(self, on_line: Callable[[str], None]) -> None:  # noqa: ARG002 - the protocol's signature
-        """Write the configuration anew: it holds the port."""
+        """Write the configuration anew: it holds the ports."""
         self.cwd.mkdir(exist_ok=True)
         # NATS acknowledges first and syncs every two minutes unless told so; then a power cut loses acknowledged data.
         sync = "always" if self._fsync else "2m"
         (self.cwd / "nats.conf").write_text(
             f"""# Written at each start; changes are lost.
-server_name: switchyard_embedded
+server_name: "{self.name}"
 listen: "127.0.0.1:{self.port}"
+http: "127.0.0.1:{self.monitor_port}"
 max_payload: 1MB
 jetstream {{
   store_dir: "{self.cwd}"
@@ -241,15 +262,26 @@ jetstream {{
   max_memory_store: 256MB
   max_file_store: 8GB
 }}
-"""
+{self._cluster() if len(self._routes) > 1 else ""}"""
         )
+
+    def _cluster(self) -> str:
+        """Clients keep to the addresses that they were given, lest they go round a proxy that stands before one."""
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in self._routes.values())
+        return f"""cluster {{
+  name: switchyard
+  listen: "127.0.0.1:{self._routes[self.name]}"
+  no_advertise: true
+  routes: [{routes}]
+}}
+"""
 
     async def heal(self) -> None:
         """Nothing is left that NATS does not clear itself."""
 
     async def serves(self, pid: int) -> bool:  # noqa: ARG002 - the port was free before this process took it
-        """Read the greeting, which says whether JetStream is up."""
-        return b'"jetstream":true' in await _ask(self.port, b"")
+        """Ask its health: the streams are there and, in a cluster, up to date with their leaders."""
+        return b" 200 " in await _ask(self.monitor_port, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
 class Valkey:

@@ -30,14 +30,21 @@ log = structlog.get_logger()
 HandleBatch = Callable[[Sequence[Msg]], Awaitable[None]]
 
 
-async def connect(url: str, name: str) -> Nats:
-    """A connection that reconnects for ever; the first one is retried until the server is there."""
+async def connect(urls: str, name: str) -> Nats:
+    """A connection that reconnects for ever; the first one is retried until a server is there.
+
+    `urls` are those of a cluster's servers with commas between. The connection is to any, and moves on to the next.
+    """
     return await nats.connect(
-        url,
+        urls.split(","),
         name=name,
         allow_reconnect=True,
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.25,
+        # A server that was killed closes the connection; one that has gone silent (its machine is off, the network is
+        # cut) is left after four seconds, which is less than JetStream may take for choosing new leaders.
+        ping_interval=1,
+        max_outstanding_pings=3,
         error_cb=_on_error,
         # What cannot be sent at once fails; the outbox sends it again. Nothing piles up in memory.
         pending_size=8 * 1024 * 1024,

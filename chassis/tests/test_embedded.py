@@ -18,7 +18,7 @@ import pytest
 import redis.asyncio
 
 from chassis import embedded, embedded_programs, processes
-from chassis.embedded import EmbeddedServers, EmbeddedServersError, Ports
+from chassis.embedded import EmbeddedServers, EmbeddedServersError
 from chassis.processes import RunAs
 
 REPOSITORY = Path(__file__).parents[2]
@@ -167,9 +167,7 @@ class TestStart:
         port = taking.sockets[0].getsockname()[1]
 
         with pytest.raises(EmbeddedServersError, match=rf"valkey: port {port} .* is taken"):
-            await EmbeddedServers.start(
-                tmp_path, fsync=False, servers=frozenset({"valkey"}), ports=Ports(postgres=1, nats=1, valkey=port)
-            )
+            await EmbeddedServers.start(tmp_path, fsync=False, servers=frozenset({"valkey"}), ports={"valkey": port})
         taking.close()
         await taking.wait_closed()
 
