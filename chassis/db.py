@@ -27,7 +27,8 @@ _UNIQUE_VIOLATION = "23505"
 _NOT_A_CHARACTER = "22021"
 # The other one gives way; the caller may simply try again.
 _RETRYABLE = frozenset({"40001", "40P01", "55P03"})
-_CONNECTION_LOST = ("08", "57P0")
+# The last is a fenced transaction that was silent for too long.
+_CONNECTION_LOST = ("08", "57P0", "25P03")
 # What the driver raises; its internal error is what a call meets when its connection breaks at the wrong moment.
 _FAILURES = (
     DBAPIError,

@@ -94,6 +94,13 @@ class Conflict(Error):
     default_message = "the request conflicts with the current state"
 
 
+class LeaseLost(Conflict):
+    """The lease of a lock has ended: what is done under it may not be alone."""
+
+    default_code = "LEASE_LOST"
+    default_message = "the lease has ended or is not yours"
+
+
 class AlreadyExists(Error):
     """A unique value is taken."""
 
@@ -172,7 +179,7 @@ _BY_STATUS: dict[grpc.StatusCode, type[Error]] = {
         DeadlineExceeded,
     )
 }
-_BY_CODE: dict[str, type[Error]] = {kind.default_code: kind for kind in (InvalidTransition, StaleVersion)}
+_BY_CODE: dict[str, type[Error]] = {kind.default_code: kind for kind in (InvalidTransition, StaleVersion, LeaseLost)}
 
 
 def to_status(error: Error) -> status_pb2.Status:
