@@ -1,4 +1,4 @@
-"""`make bench`: start all targets, measure them in turns, report; then identity, and orders from end to end."""
+"""`make bench`: start all targets, measure them in turns, report; then identity, orders from end to end, and locks."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import cpu, envoy, identity, orders, peer, report
+from bench import cpu, envoy, identity, locks, orders, peer, report
 from bench.load import Plan, WrongAnswer
 from bench.suite import Suite, SuiteError
 from bench.targets import Headers, Target
@@ -233,10 +233,18 @@ def _orders(options: argparse.Namespace, say: Say) -> None:
     orders.show(result)
 
 
+def _locks(options: argparse.Namespace, say: Say) -> None:
+    result = asyncio.run(locks.run(options.rounds, options.seconds, say))
+    if not options.trial:
+        report.renew("locks", locks.document(result))
+    locks.show(result)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "peers": _peers,
     "identity": _identity,
     "orders": _orders,
+    "locks": _locks,
 }
 
 
