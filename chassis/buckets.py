@@ -8,8 +8,8 @@ never goes back.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import nats.errors
@@ -43,6 +43,7 @@ class Entry:
     key: str
     value: bytes
     revision: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,7 @@ class CaughtUp:
 
 def token(name: str) -> str:
     """Any text as one token of a key: what is no letter, digit, `_` or `-` stands as `=` and two hex digits a byte."""
-    return "".join(
-        each if _PLAIN.match(each) else "".join(f"={byte:02x}" for byte in each.encode()) for each in name
-    )
+    return "".join(each if _PLAIN.match(each) else "".join(f"={byte:02x}" for byte in each.encode()) for each in name)
 
 
 def name_of(token: str) -> str:
@@ -63,12 +62,16 @@ def name_of(token: str) -> str:
 
 
 class Bucket:
-    """One bucket. Keys are tokens joined by dots."""
+    """One bucket. Keys are tokens joined by dots.
 
-    def __init__(self, connection: Nats, name: str, *, replicas: int) -> None:
+    `history`: so many values of a key are kept, for who reads the stream to see each one.
+    """
+
+    def __init__(self, connection: Nats, name: str, *, replicas: int, history: int = 1) -> None:
         self._connection = connection
         self._context = connection.jetstream(timeout=TIMEOUT_S)
         self._replicas = replicas
+        self._history = history
         self._prefix = f"$KV.{name}."
         self.stream = f"KV_{name}"
 
@@ -80,7 +83,7 @@ class Bucket:
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=self._replicas,
-            max_msgs_per_subject=1,
+            max_msgs_per_subject=self._history,
             # Only the leader answers: the value that any other copy has may be older.
             allow_direct=False,
             allow_msg_ttl=True,
@@ -100,18 +103,26 @@ class Bucket:
         except (Error, nats.errors.Error) as failure:
             raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
         assert found.seq is not None
-        return Entry(key, found.data or b"", found.seq)
+        return Entry(key, found.data or b"", found.seq, found.headers or {})
 
-    async def put(self, key: str, value: bytes, *, last: int, ttl_s: int | None = None) -> int:
+    async def put(
+        self,
+        key: str,
+        value: bytes,
+        *,
+        last: int,
+        ttl_s: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> int:
         """Write a value if the key is still at the revision `last` (0: it has no value); the new revision.
 
         After `ttl_s` seconds without another write the key is forgotten. Raises `Stale` when another write came first,
         and `Unavailable` when it is not known whether the value was written: read it again.
         """
-        headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(last)}
+        told = {**(headers or {}), Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(last)}
         try:
             stored = await self._context.publish(
-                self._prefix + key, value, timeout=TIMEOUT_S, headers=headers, msg_ttl=ttl_s
+                self._prefix + key, value, timeout=TIMEOUT_S, headers=told, msg_ttl=ttl_s
             )
         except APIError as failure:
             if failure.err_code in _WRONG_LAST_SEQUENCE:
@@ -120,6 +131,13 @@ class Bucket:
         except (Error, nats.errors.Error) as failure:
             raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
         return stored.seq
+
+    async def forget(self, key: str, *, until: int) -> None:
+        """Forget a key whose last value has the revision `until`; a later one stays. Raises `Unavailable`."""
+        try:
+            await self._context.purge_stream(self.stream, seq=until + 1, subject=self._prefix + key)
+        except (Error, nats.errors.Error) as failure:
+            raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
 
     async def revision(self) -> int:
         """The revision of the bucket's last write. Raises `Unavailable`."""
@@ -175,7 +193,12 @@ class Bucket:
                 if told.sequence.consumer != position + 1:
                     return
                 position += 1
-                yield Entry(message.subject.removeprefix(self._prefix), message.data, told.sequence.stream)
+                yield Entry(
+                    message.subject.removeprefix(self._prefix),
+                    message.data,
+                    told.sequence.stream,
+                    message.headers or {},
+                )
                 if behind and not told.num_pending:
                     behind = 0
                     yield CaughtUp()

@@ -93,7 +93,7 @@ class Inbox:
         try:
             with call.answering(answering):
                 async with self._database.transaction() as session:
-                    if await _first_time(session, principal.tenant, envelope["id"]):
+                    if await first_time(session, principal.tenant, envelope["id"]):
                         await handler(codec.from_json(event_class, envelope["data"]), session)
         finally:
             telemetry.traceparent.reset(token)
@@ -127,6 +127,7 @@ class Inbox:
             await session.execute(_PARK, row)
 
 
-async def _first_time(session: AsyncSession, tenant_id: UUID, event_id: str) -> bool:
+async def first_time(session: AsyncSession, tenant_id: UUID, event_id: UUID | str) -> bool:
+    """Note that an event is being handled in this transaction; False when another one has handled it."""
     row = {"tenant_id": tenant_id, "event_id": event_id}
     return (await session.execute(_FIRST_TIME, row)).first() is not None
