@@ -192,20 +192,36 @@ def _pairs(ports: list[int]) -> list[tuple[int, int]]:
 # The peers.
 
 
-async def etcd(stack: AsyncExitStack, folder: Path) -> Servers:
-    """One member. Its log is fsynced before a write is acknowledged unless it is started with --unsafe-no-fsync."""
+async def etcd(stack: AsyncExitStack, folder: Path, *, members: int = 1) -> Servers:
+    """One member, or a cluster. A write is fsynced before it is acknowledged, unless there is `--unsafe-no-fsync`."""
     program = shutil.which("etcd")
     if program is None:
         raise Missing("there is no program etcd (Debian's package etcd-server)")
-    port, peer_port = embedded.free_ports(2)
-    url, peer_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}"
-    argv = [program, "--name=bench", f"--data-dir={folder / 'etcd'}", "--logger=zap", "--log-level=error"]
-    argv += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}", f"--listen-peer-urls={peer_url}"]
-    argv += [f"--initial-advertise-peer-urls={peer_url}", f"--initial-cluster=bench={peer_url}"]
-    pid = await _serving(Started(stack), "etcd", argv, port, folder)
-    return Servers(
-        cpu.Watch({"etcd": pid}), "WAL fsynced (its default)", {"recipe": "etcd", "address": f"127.0.0.1:{port}"}
-    )
+    ports = _pairs(embedded.free_ports(2 * members))
+    cluster = ",".join(f"etcd-{number}=http://127.0.0.1:{port}" for number, (_, port) in enumerate(ports, 1))
+    started, pids = [], {}
+    for number, (port, peer_port) in enumerate(ports, 1):
+        name = f"etcd-{number}"
+        told = {
+            "name": name,
+            "data-dir": folder / f"etcd-{members}" / name,
+            "listen-client-urls": f"http://127.0.0.1:{port}",
+            "advertise-client-urls": f"http://127.0.0.1:{port}",
+            "listen-peer-urls": f"http://127.0.0.1:{peer_port}",
+            "initial-advertise-peer-urls": f"http://127.0.0.1:{peer_port}",
+            "initial-cluster": cluster,
+            "initial-cluster-token": f"bench-{members}",
+            "logger": "zap",
+            "log-level": "error",
+        }
+        started.append(Started(stack))
+        argv = [program, *(f"--{option}={value}" for option, value in told.items())]
+        pids[name if members > 1 else "etcd"] = await started[-1].start(name, argv, told={}, folder=folder)
+    for each, (port, _) in zip(started, ports, strict=True):
+        await each.until(lambda port=port: _listens(port))
+    # The first of them, be it the leader or not, as a client's list of members would have it.
+    address = f"127.0.0.1:{ports[0][0]}"
+    return Servers(cpu.Watch(pids), "WAL fsynced (its default)", {"recipe": "etcd", "address": address})
 
 
 async def zookeeper(stack: AsyncExitStack, folder: Path) -> Servers:
@@ -245,14 +261,14 @@ async def valkey(stack: AsyncExitStack, folder: Path) -> Servers:
 
 async def _serving(started: Started, name: str, argv: list[str], port: int, folder: Path) -> int:
     pid = await started.start(name, argv, told={}, folder=folder)
-
-    async def serves() -> bool:
-        try:
-            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    await started.until(serves)
+    await started.until(lambda: _listens(port))
     return pid
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -10,9 +10,10 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,7 +31,7 @@ TURN_SHARE = 0.3
 WARM_S = 0.3
 # An outcome is a line of JSON.
 LINE_BYTES_MAX = 1 << 20
-OURS = "switchyard"
+OURS, TWO_PROCESSES, THREE_NODES = "switchyard", "switchyard, 2 processes", "switchyard, 3 NATS nodes"
 # A process that takes less of the whole is not named.
 SHOWN_SHARE = 0.02
 
@@ -59,6 +60,8 @@ class Target:
 
     name: str
     servers: Servers
+    # Which of ours it is compared with.
+    beside: str
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ _METHOD = """
 Written by `make bench` (alone: `python -m bench locks`): {rounds} rounds, in each of which every target has its turn at
 every workload ({seconds:.1f} s after a warm-up), all on one disk. Figures are medians over the rounds; **switchyard
 is** so many times as fast (the median of each round's own ratio: of cycles a second, or of the p50 when a lock is
-handed over).
+handed over); etcd's cluster is compared with Switchyard on three NATS nodes.
 
 - **1 client**, **32 clients**: a cycle is asking for a lock, getting it and giving it back. With one lock for all, the
   time that a client stands in line is in its latency.
@@ -166,7 +169,7 @@ async def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[s
             for target in targets
         },
         "missing": missing,
-        "medians": summarise(rows),
+        "medians": summarise(rows, {target.name: target.beside for target in targets}),
         "rows": rows,
     }
 
@@ -176,24 +179,25 @@ async def _targets(stack: AsyncExitStack, folder: Path) -> tuple[list[Target], l
     ours = Switchyard(stack, folder)
     await ours.open()
     targets = [
-        Target(OURS, await ours.start(Layout())),
-        Target(f"{OURS}, 2 processes", await ours.start(Layout(locks=2))),
-        Target(f"{OURS}, 3 NATS nodes", await ours.start(Layout(nats=3))),
+        Target(OURS, await ours.start(Layout()), OURS),
+        Target(TWO_PROCESSES, await ours.start(Layout(locks=2)), OURS),
+        Target(THREE_NODES, await ours.start(Layout(nats=3)), OURS),
     ]
     missing = []
-    for name, start in (
-        ("etcd", lock_servers.etcd),
-        ("zookeeper", lock_servers.zookeeper),
-        ("valkey", lock_servers.valkey),
+    for name, start, beside in (
+        ("etcd", lock_servers.etcd, OURS),
+        ("etcd, 3 members", partial(lock_servers.etcd, members=3), THREE_NODES),
+        ("zookeeper", lock_servers.zookeeper, OURS),
+        ("valkey", lock_servers.valkey, OURS),
     ):
         try:
-            targets.append(Target(name, await start(stack, folder)))
+            targets.append(Target(name, await start(stack, folder), beside))
         except Missing as what:
             missing.append(f"{name} was not measured: {what}")
     return targets, missing
 
 
-def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarise(rows: list[dict[str, Any]], beside: Mapping[str, str]) -> list[dict[str, Any]]:
     """Medians over the rounds, by workload and target, and how many times as fast ours is in the same round."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
@@ -203,7 +207,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "workload": workload,
             "target": target,
             **{name: median(row[name] for row in group) for name in ("per_s", "p50_ms", "p99_ms")},
-            "ratio": median(map(_times_as_fast, groups[workload, OURS], group)),
+            "ratio": median(map(_times_as_fast, groups[workload, beside[target]], group)),
             "cpu_us": {name: median(row["cpu_us"][name] for row in group) for name in group[0]["cpu_us"]},
         }
         for (workload, target), group in groups.items()
