@@ -1,10 +1,12 @@
 """The instances of all services, followed from the registry.
 
-The last state is kept when the registry is away. Channels are opened once for each address and closed when the instance
-is gone.
+The last state is kept while the registry is away, and a stream that broke goes on where it was. Channels are opened
+when they are first needed and closed when the instance is gone. Of a service that has no instance any more, the last
+one is remembered for as long as the registry itself does.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 
 import grpc
@@ -12,24 +14,33 @@ import grpc.aio
 import structlog
 from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 
+from chassis import clock
+from chassis.peers import Peer, Pool
 from chassis.rpc import client
 
-# States in which an instance takes calls.
-SERVING = frozenset({registry_pb2.INSTANCE_STATE_PASSING, registry_pb2.INSTANCE_STATE_WARNING})
 RETRY_S = 0.25
+GONE_S = 86_400.0
 
 log = structlog.get_logger()
 
 
 class Watched:
-    """A directory that follows the registry at `registry_address`. `on_change` is told of every change."""
+    """A directory that follows the registry at `registry_address`. `on_change` is told of every change.
 
-    def __init__(self, registry_address: str, on_change: Callable[[], None] | None = None) -> None:
-        self._registry = grpc.aio.insecure_channel(registry_address, options=client.OPTIONS)
+    Instances of another `zone` are asked only when the own ones are busy.
+    """
+
+    def __init__(self, registry_address: str, on_change: Callable[[], None] | None = None, *, zone: str = "") -> None:
+        self._registry = client.to_registry(registry_address)
         self._on_change = on_change
-        self._instances: dict[str, registry_pb2.Instance] = {}
-        self._serving: dict[str, list[str]] = {}
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._zone = zone
+        self._revision = 0
+        self._peers: dict[str, Peer] = {}
+        # By service; made when first asked for, since one change follows another while many processes start.
+        self._by_service: dict[str, dict[str, Peer]] = {}
+        self._pools: dict[str, Pool] = {}
+        # Of each service the last instance that went.
+        self._gone: dict[str, registry_pb2.Instance] = {}
         self._changed = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -37,26 +48,39 @@ class Watched:
         """Follow the registry until cancelled."""
         stub = registry_pb2_grpc.RegistryServiceStub(self._registry)
         while True:
+            asked = registry_pb2.WatchRequest(after_revision=self._revision)
             try:
-                async for reply in stub.Watch(registry_pb2.WatchRequest(), wait_for_ready=True):
+                async for reply in stub.Watch(asked, wait_for_ready=True):
                     self._take(reply)
             except grpc.aio.AioRpcError as failure:
                 log.info("registry_watch_interrupted", error=failure.details())
-            await asyncio.sleep(RETRY_S)
+            # Spread: all processes have lost the same one.
+            await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311
 
-    def instances(self) -> Sequence[registry_pb2.Instance]:
-        """All instances that are known, whatever their state."""
-        return list(self._instances.values())
+    def instances(self, *, gone: bool = False) -> Sequence[registry_pb2.Instance]:
+        """All instances that are known, whatever their state; with `gone`, of each service the last that went too."""
+        there = [peer.told for peer in self._peers.values()]
+        if not gone:
+            return there
+        oldest = clock.now().timestamp() - GONE_S
+        self._gone = {name: told for name, told in self._gone.items() if told.changed_at.seconds > oldest}
+        return [*there, *self._gone.values()]
 
-    def addresses(self, service: str) -> Sequence[str]:
-        """Addresses of the instances of a service that take calls now."""
-        return self._serving.get(service, ())
+    def services(self) -> set[str]:
+        """The services that have instances, or had some within the last day."""
+        return {told.service for told in self.instances(gone=True)}
 
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """The channel to an address, opened when first asked for."""
-        found = self._channels.get(address)
+    def connect(self) -> None:
+        """Connect to every instance that takes calls, lest the first call waits for it."""
+        for peer in self._peers.values():
+            if peer.takes_calls:
+                peer.connect()
+
+    def pool(self, service: str) -> Pool:
+        """The instances of a service that take calls now."""
+        found = self._pools.get(service)
         if found is None:
-            found = self._channels[address] = grpc.aio.insecure_channel(address, options=client.OPTIONS)
+            found = self._pools[service] = Pool(self._by_service.get(service, {}).values())
         return found
 
     async def changed(self) -> None:
@@ -65,32 +89,62 @@ class Watched:
 
     async def close(self) -> None:
         """Close every channel."""
-        for channel in (*self._channels.values(), self._registry):
-            await channel.close()
         for closing in tuple(self._closing):
             closing.cancel()
+        for peer in self._peers.values():
+            await peer.close()
+        await self._registry.close()
 
     def _take(self, reply: registry_pb2.WatchResponse) -> None:
         if reply.snapshot:
-            self._instances = {}
-        for instance in reply.instances:
-            if instance.state == registry_pb2.INSTANCE_STATE_GONE:
-                self._instances.pop(instance.id, None)
+            for instance_id in self._peers.keys() - {told.id for told in reply.instances}:
+                self._remember(_gone(self._peers[instance_id].told))
+                self._forget(instance_id)
+        for told in reply.instances:
+            if told.state == registry_pb2.INSTANCE_STATE_GONE:
+                self._forget(told.id)
+                self._remember(told)
             else:
-                self._instances[instance.id] = instance
-        serving: dict[str, list[str]] = {}
-        for instance in self._instances.values():
-            if instance.state in SERVING:
-                serving.setdefault(instance.service, []).append(instance.address)
-        self._serving = serving
-        known = {instance.address for instance in self._instances.values()}
-        for address in [address for address in self._channels if address not in known]:
-            # A call that is under way on the channel ends first, and nobody waits for it: the next change may say where
-            # calls go now.
-            closing = asyncio.create_task(self._channels.pop(address).close(grace=client.DRAIN_S))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+                self._note(told)
+        self._revision = reply.revision
         self._changed.set()
         self._changed.clear()
         if self._on_change is not None:
             self._on_change()
+
+    def _note(self, told: registry_pb2.Instance) -> None:
+        known = self._peers.get(told.id)
+        if known is not None and known.told.address == told.address:
+            known.tell(told)
+        else:
+            self._forget(told.id)
+            far = bool(self._zone) and told.zone != self._zone
+            self._peers[told.id] = Peer(told, client.to_instance, far=far)
+            self._by_service.setdefault(told.service, {})[told.id] = self._peers[told.id]
+        self._pools.pop(told.service, None)
+
+    def _remember(self, gone: registry_pb2.Instance) -> None:
+        last = self._gone.get(gone.service)
+        if gone.service and (last is None or last.changed_at.ToNanoseconds() <= gone.changed_at.ToNanoseconds()):
+            self._gone[gone.service] = gone
+
+    def _forget(self, instance_id: str) -> None:
+        peer = self._peers.pop(instance_id, None)
+        if peer is None:
+            return
+        self._by_service[peer.told.service].pop(instance_id)
+        self._pools.pop(peer.told.service, None)
+        # A call that is under way on the channel ends first, and nobody waits for it: the next change may say where
+        # calls go now.
+        closing = asyncio.create_task(peer.close(client.DRAIN_S))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+
+def _gone(told: registry_pb2.Instance) -> registry_pb2.Instance:
+    """An instance of whose end nobody was told."""
+    gone = registry_pb2.Instance()
+    gone.CopyFrom(told)
+    gone.state = registry_pb2.INSTANCE_STATE_GONE
+    gone.changed_at.FromDatetime(clock.now())
+    return gone

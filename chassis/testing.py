@@ -34,12 +34,14 @@ from google.protobuf.message import Message
 from joserfc.jwk import KeySet, OKPKey
 from nats.aio.client import Client as Nats
 from pydantic import SecretStr
+from switchyard.registry.v1 import registry_pb2
 from switchyard.tenants.v1 import sites_pb2
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, identity, migrate, outbox, policy, streams
 from chassis.embedded import EmbeddedServers
 from chassis.identity import Principal
+from chassis.peers import Peer, Pool
 from chassis.rpc import metadata
 from chassis.service import Service
 from chassis.settings import ServiceSettings
@@ -87,22 +89,21 @@ class Directory:
 
     def __init__(self, addresses: dict[str, str]) -> None:
         self._addresses = addresses
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._peers: dict[str, Peer] = {}
 
     async def run(self) -> None:
         """Nothing to follow."""
         await asyncio.Event().wait()
 
-    def addresses(self, service: str) -> list[str]:
+    def pool(self, service: str) -> Pool:
         """The address in the table."""
-        found = self._addresses.get(service)
-        return [found] if found else []
-
-    def channel(self, address: str) -> grpc.aio.Channel:
-        """The channel to it."""
-        if address not in self._channels:
-            self._channels[address] = grpc.aio.insecure_channel(address)
-        return self._channels[address]
+        address = self._addresses.get(service)
+        if address is None:
+            return Pool(())
+        if address not in self._peers:
+            told = registry_pb2.Instance(address=address, weight=100, state=registry_pb2.INSTANCE_STATE_PASSING)
+            self._peers[address] = Peer(told, grpc.aio.insecure_channel)
+        return Pool([self._peers[address]])
 
     async def changed(self) -> None:
         """The table does not change by itself."""
@@ -110,8 +111,8 @@ class Directory:
 
     async def close(self) -> None:
         """Close every channel."""
-        for channel in self._channels.values():
-            await channel.close()
+        for peer in self._peers.values():
+            await peer.close()
 
 
 class Unregistered:

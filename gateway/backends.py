@@ -1,15 +1,15 @@
 """Where calls go: the instances of all services, followed from the registry; the one place that knows the transport.
 
-An instance is chosen by the power of two choices over the calls that it has under way; one that fails again and again
-is left alone for a while. Calls are tried again only where that is harmless, and only within a budget, so that a
-service in trouble is not buried under retries.
+`chassis.peers` chooses the instance. Calls are tried again only where that is harmless, and only within a budget, so
+that a service in trouble is not buried under retries.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import grpc
 import grpc.aio
@@ -17,6 +17,7 @@ import structlog
 from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 
 from chassis import directory
+from chassis.peers import SERVING, Peer, Pool
 from chassis.rpc import client
 from gateway.contracts import Contract, ContractError
 from gateway.errors import Problem, from_rpc
@@ -28,20 +29,17 @@ PATIENCE_S: Final = 2.0
 # Retries that a gateway may make: a fifth of its calls, and a few at any time.
 RETRY_SHARE: Final = 0.2
 RETRY_STOCK: Final = 20.0
-# Failures in a row after which an instance is left alone, first for one second, then for twice as long each time.
-EJECT_AFTER: Final = 5
-EJECT_FIRST_S, EJECT_MAX_S = 1.0, 30.0
-# An instance in another zone counts as if it had so many more calls under way: preferred until it is busy.
-FAR: Final = 2
 CONTRACT_DEADLINE_S: Final = 5.0
 RETRY_S: Final = 0.25
+# While many processes start, one change follows another: they are looked at together.
+GATHER_S: Final = 0.05
+# How often services are looked for that were given up long ago.
+LOOK_S: Final = 60.0
 
 _UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 # An instance of another version does not know the method; the next one may.
 _UNKNOWN_METHOD: Final = grpc.StatusCode.UNIMPLEMENTED
-_FAILURES: Final = frozenset(
-    {_UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN, _UNKNOWN_METHOD}
-)
+_FAILURES: Final = client.FAILURES | {_UNKNOWN_METHOD}
 
 log = structlog.get_logger()
 
@@ -60,63 +58,6 @@ class Reply(NamedTuple):
 
 
 _NO_TRAILERS: Final[Mapping[str, str]] = {}
-
-
-class Instance:
-    """One process of a service, as this gateway knows it."""
-
-    __slots__ = (
-        "address",
-        "channel",
-        "digest",
-        "ejected_until",
-        "ejections",
-        "failures",
-        "far",
-        "stubs",
-        "under_way",
-        "weight",
-    )
-
-    def __init__(self, address: str, digest: str, channel: grpc.aio.Channel, *, weight: int, far: bool) -> None:
-        self.address = address
-        self.digest = digest
-        self.channel = channel
-        self.weight = weight
-        self.far = FAR if far else 0
-        self.under_way = 0
-        self.failures = 0
-        self.ejections = 0
-        self.ejected_until = 0.0
-        self.stubs: dict[str, Any] = {}
-
-    @property
-    def load(self) -> float:
-        """Calls under way for its weight; the lower the better."""
-        return (self.under_way + 1 + self.far) / self.weight
-
-    def stub(self, path: str) -> Any:
-        """Calls one method with bytes and answers with bytes."""
-        found = self.stubs.get(path)
-        if found is None:
-            found = self.stubs[path] = self.channel.unary_unary(path)
-        return found
-
-    def succeeded(self) -> None:
-        """Note an answer, whatever it says."""
-        self.failures = 0
-        self.ejections = 0
-
-    def failed(self, peers: Sequence["Instance"], now: float) -> None:
-        """Note a failure, and leave the instance alone if that was one too many, but never more than half of all."""
-        self.failures += 1
-        ejected = sum(peer.ejected_until > now for peer in peers)
-        if self.failures < EJECT_AFTER or (ejected + 1) * 2 > len(peers):
-            return
-        self.failures = 0
-        self.ejected_until = now + min(EJECT_FIRST_S * 2**self.ejections, EJECT_MAX_S)
-        self.ejections += 1
-        log.warning("instance_ejected", address=self.address)
 
 
 class Retries:
@@ -141,14 +82,12 @@ class Backends:
     """The services behind the gateway."""
 
     def __init__(self, registry_address: str, *, zone: str) -> None:
-        self._directory = directory.Watched(registry_address, self._on_change)
-        self._registry_channel = grpc.aio.insecure_channel(registry_address, options=client.OPTIONS)
+        self._directory = directory.Watched(registry_address, self._on_change, zone=zone)
+        self._registry_channel = client.to_registry(registry_address)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._registry_channel)
-        self._zone = zone
         self._retries = Retries()
-        self._instances: dict[str, Instance] = {}
-        self._by_service: dict[str, list[Instance]] = {}
-        self._candidates: dict[tuple[str, str], list[Instance]] = {}
+        # By service and method.
+        self._candidates: dict[tuple[str, str], Pool] = {}
         # Contracts by digest, None for one that cannot be used; those that are live, by service, oldest service first.
         self._contracts: dict[str, Contract | None] = {}
         self._live: dict[str, Contract] = {}
@@ -189,11 +128,11 @@ class Backends:
         attempt, tried = 0, None
         while True:
             candidates = self._candidates.get((service, path)) or await self._wait_for(service, path, began)
-            chosen = _choose(candidates, tried)
+            chosen = candidates.choose(tried)
             attempt += 1
             chosen.under_way += 1
             try:
-                call = chosen.stub(path)(request, timeout=deadline_s - (time.monotonic() - began), metadata=told)
+                call = chosen.unary(path)(request, timeout=deadline_s - (time.monotonic() - began), metadata=told)
                 body = await call
                 chosen.succeeded()
                 return Reply(body, _texts(await call.trailing_metadata()) if trailers else _NO_TRAILERS)
@@ -201,22 +140,20 @@ class Backends:
                 if not self._may_retry(chosen, candidates, failure, attempt, began, idempotent=idempotent):
                     raise
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is None or task.cancelling():
+                if not client.was_given_up():
                     raise
-                # Nobody cancelled us: the instance was given up, and its channel closed under the call.
                 raise Unreachable from None
             finally:
                 chosen.under_way -= 1
             tried = chosen
             # A short breath, growing and spread, unless there is another instance to go to at once.
-            if len(candidates) == 1:
+            if len(candidates.peers) == 1:
                 await asyncio.sleep(min(0.05 * 2**attempt, 0.4) * random.uniform(0.5, 1.0))  # noqa: S311
 
     def _may_retry(
         self,
-        chosen: Instance,
-        candidates: Sequence[Instance],
+        chosen: Peer,
+        candidates: Pool,
         failure: grpc.aio.AioRpcError,
         attempt: int,
         began: float,
@@ -228,59 +165,42 @@ class Backends:
         if code not in _FAILURES:
             chosen.succeeded()
             return False
-        chosen.failed(candidates, now)
-        if _never_sent(failure):
+        chosen.failed(candidates.peers, now)
+        if client.never_sent(failure):
             return now - began < PATIENCE_S
         if code is _UNKNOWN_METHOD:
-            return attempt < TRIES and len(candidates) > 1
+            return attempt < TRIES and len(candidates.peers) > 1
         return code is _UNAVAILABLE and idempotent and attempt < TRIES and self._retries.take()
 
-    async def _wait_for(self, service: str, path: str, began: float) -> list[Instance]:
+    async def _wait_for(self, service: str, path: str, began: float) -> Pool:
         """The instances that know the method; waits for the first one."""
         try:
             async with asyncio.timeout(PATIENCE_S - (time.monotonic() - began)):
-                while not self._by_service.get(service):
+                while not (found := self._directory.pool(service)):
                     await self._directory.changed()
         except TimeoutError:
             raise Unreachable from None
-        found = self._by_service[service]
-        knowing = [instance for instance in found if self._knows(instance, path)]
-        self._candidates[service, path] = knowing or found
-        return knowing or found
+        candidates = Pool(peer for peer in found.peers if self._knows(peer, path)) or found
+        self._candidates[service, path] = candidates
+        return candidates
 
-    def _knows(self, instance: Instance, path: str) -> bool:
-        contract = self._contracts.get(instance.digest)
+    def _knows(self, peer: Peer, path: str) -> bool:
+        contract = self._contracts.get(peer.told.contract_digest)
         return contract is not None and any(method.path == path for method in contract.methods)
 
     def _on_change(self) -> None:
-        instances: dict[str, Instance] = {}
-        by_service: dict[str, list[Instance]] = {}
-        for told in self._directory.instances():
-            if told.state not in directory.SERVING or not told.contract_digest:
-                continue
-            instances[told.id] = self._instances.get(told.id) or self._meet(told)
-            by_service.setdefault(told.service, []).append(instances[told.id])
-        self._instances, self._by_service = instances, by_service
         self._candidates.clear()
         self._dirty.set()
-
-    def _meet(self, told: registry_pb2.Instance) -> Instance:
-        channel = self._directory.channel(told.address)
-        # Connect now, not when the first call waits for it.
-        channel.get_state(try_to_connect=True)
-        return Instance(
-            told.address,
-            told.contract_digest,
-            channel,
-            weight=told.weight or 1,
-            far=bool(self._zone) and told.zone != self._zone,
-        )
 
     async def _follow(self, on_table: Callable[[RouteTable], None]) -> None:
         """Read the contracts that instances announce, and build the routes anew when those that are live change."""
         while True:
-            await self._dirty.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._dirty.wait()
+            await asyncio.sleep(GATHER_S)
             self._dirty.clear()
+            self._directory.connect()
             try:
                 wanted = await self._wanted()
             except grpc.aio.AioRpcError as failure:
@@ -288,8 +208,9 @@ class Backends:
                 self._dirty.set()
                 await asyncio.sleep(RETRY_S)
                 continue
-            # A service without instances keeps its routes: they answer that it is not available.
-            live = {**self._live, **wanted}
+            # A service that is down keeps its routes: they answer that it is not available. One given up does not.
+            known = self._directory.services()
+            live = {service: each for service, each in {**self._live, **wanted}.items() if service in known}
             if live != self._live or not self._known:
                 self._live = live
                 table, refused = await asyncio.to_thread(_table, tuple(live.values()))
@@ -302,23 +223,35 @@ class Backends:
             self._candidates.clear()
 
     async def _wanted(self) -> dict[str, Contract]:
-        """The contract of each service: its newest instance's that can be used."""
+        """The contract of each service: its newest instance's that can be used, one that takes calls if any does."""
         wanted: dict[str, Contract] = {}
-        serving = [told for told in self._directory.instances() if told.id in self._instances]
+        served = set()
         # The service that came first keeps its routes against one that comes later.
-        for told in sorted(serving, key=lambda told: (told.registered_at.ToNanoseconds(), told.epoch)):
+        for told in sorted(self._directory.instances(gone=True), key=_age):
+            # One that has never been well may never be.
+            if not told.contract_digest or told.state == registry_pb2.INSTANCE_STATE_STARTING:
+                continue
             contract = await self._contract(told)
-            if contract is not None:
-                wanted[told.service] = contract
-                enforced = told.metadata.get("enforces") == "contract"
-                self.foreign = self.foreign - {told.service} if enforced else self.foreign | {told.service}
+            serves = told.state in SERVING
+            if contract is None or (told.service in served and not serves):
+                continue
+            wanted[told.service] = contract
+            enforced = told.metadata.get("enforces") == "contract"
+            self.foreign = self.foreign - {told.service} if enforced else self.foreign | {told.service}
+            if serves:
+                served.add(told.service)
         return wanted
 
     async def _contract(self, told: registry_pb2.Instance) -> Contract | None:
         digest = told.contract_digest
         if digest not in self._contracts:
             request = registry_pb2.GetContractRequest(digest=digest)
-            read = await self._registry.GetContract(request, timeout=CONTRACT_DEADLINE_S, wait_for_ready=True)
+            try:
+                read = await self._registry.GetContract(request, timeout=CONTRACT_DEADLINE_S, wait_for_ready=True)
+            except grpc.aio.AioRpcError as failure:
+                if failure.code() is grpc.StatusCode.NOT_FOUND:
+                    return None
+                raise
             try:
                 self._contracts[digest] = await asyncio.to_thread(
                     Contract.of, told.service, read.descriptor_set, services=tuple(told.grpc_services) or None
@@ -356,25 +289,8 @@ def _is_servable(contract: Contract) -> bool:
     return True
 
 
-def _choose(candidates: Sequence[Instance], tried: Instance | None) -> Instance:
-    count = len(candidates)
-    if count == 1:
-        return candidates[0]
-    now = time.monotonic()
-    # Two at random, the less busy of them: as good as knowing everything, without a herd.
-    first = candidates[int(random.random() * count)]  # noqa: S311
-    second = candidates[int(random.random() * count)]  # noqa: S311
-    best = first if first.load <= second.load else second
-    if best.ejected_until <= now and best is not tried:
-        return best
-    usable = [each for each in candidates if each.ejected_until <= now and each is not tried]
-    return min(usable or candidates, key=lambda each: each.load)
-
-
-def _never_sent(failure: grpc.aio.AioRpcError) -> bool:
-    # The words of gRPC core for a connection that could not be made; nothing of the call has left.
-    details = failure.details() or ""
-    return failure.code() is _UNAVAILABLE and ("failed to connect" in details or "Connection refused" in details)
+def _age(told: registry_pb2.Instance) -> tuple[int, int]:
+    return told.registered_at.ToNanoseconds(), told.epoch
 
 
 def _texts(trailing: Iterable[tuple[str, str | bytes]] | None) -> dict[str, str]:

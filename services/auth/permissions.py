@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 from switchyard.options.v1 import policy_pb2
 from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 
-from chassis import directory, errors
+from chassis import directory, errors, peers
 from chassis.identity import Principal
 from chassis.rpc import client
 
@@ -108,7 +108,7 @@ class Catalogue:
     def __init__(self, registry_address: str) -> None:
         self._changed = asyncio.Event()
         self._directory = directory.Watched(registry_address, self._changed.set)
-        self._channel = grpc.aio.insecure_channel(registry_address, options=client.OPTIONS)
+        self._channel = client.to_registry(registry_address)
         self._registry = registry_pb2_grpc.RegistryServiceStub(self._channel)
         self._contracts: dict[tuple[str, str], list[Asked]] = {}
         self._now = Permissions(())
@@ -144,7 +144,7 @@ class Catalogue:
             await self._channel.close()
 
     async def _take(self) -> None:
-        serving = [told for told in self._directory.instances() if told.state in directory.SERVING]
+        serving = [told for told in self._directory.instances() if told.state in peers.SERVING]
         contracts = {}
         for told in serving:
             key = (told.service, told.contract_digest)

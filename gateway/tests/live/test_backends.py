@@ -1,15 +1,13 @@
 """Where calls go, and what happens when they fail."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest_asyncio
 
 from chassis import errors
-from gateway import backends
-from gateway.backends import Instance, Retries
+from gateway.backends import Retries
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -76,7 +74,7 @@ class TestChoice:
         other = await _two(house)
         await house.registry.take_out(house.instance)
         await house.another(other)
-        await _until(lambda: len(house.gateway._backends._by_service["kettles"]) == 2)
+        await _until(lambda: len(house.gateway._backends._directory.pool("kettles").peers) == 2)
 
         await _calls(house, 10)
 
@@ -101,7 +99,7 @@ class TestRetry:
         await house.registry.put(
             "kettles", "127.0.0.1:1", house.contract, grpc_services=["acme.kettles.v1.KettlesService"]
         )
-        await _until(lambda: len(house.gateway._backends._by_service["kettles"]) == 2)
+        await _until(lambda: len(house.gateway._backends._directory.pool("kettles").peers) == 2)
         headers = house.bearer()
 
         answers = [await house.http.post("/api/v1/kettles", json={"name": "x"}, headers=headers) for _ in range(10)]
@@ -126,56 +124,6 @@ class TestRetry:
             retries.pay_in()
 
         assert [retries.take() for _ in range(11)] == [True] * 10 + [False]
-
-
-def _peers(count: int) -> list[Instance]:
-    channel: Any = None
-    return [Instance(str(number), "", channel, weight=100, far=False) for number in range(count)]
-
-
-class TestEjection:
-    def test_an_instance_that_keeps_failing_is_left_alone(self) -> None:
-        peers = _peers(2)
-
-        for _ in range(backends.EJECT_AFTER):
-            peers[0].failed(peers, now=0.0)
-
-        assert peers[0].ejected_until == backends.EJECT_FIRST_S
-
-    def test_for_longer_each_time(self) -> None:
-        peers = _peers(2)
-
-        for _ in range(2 * backends.EJECT_AFTER):
-            peers[0].failed(peers, now=peers[0].ejected_until)
-
-        assert peers[0].ejected_until == 3 * backends.EJECT_FIRST_S
-
-    def test_never_more_than_half(self) -> None:
-        peers = _peers(3)
-
-        for peer in peers:
-            for _ in range(backends.EJECT_AFTER):
-                peer.failed(peers, now=0.0)
-
-        assert [peer.ejected_until > 0 for peer in peers] == [True, False, False]
-
-    def test_an_answer_forgets_failures(self) -> None:
-        peers = _peers(2)
-        for _ in range(backends.EJECT_AFTER - 1):
-            peers[0].failed(peers, now=0.0)
-
-        peers[0].succeeded()
-        peers[0].failed(peers, now=0.0)
-
-        assert peers[0].ejected_until == 0.0
-
-    def test_one_that_is_left_alone_is_not_chosen(self) -> None:
-        peers = _peers(4)
-        peers[0].ejected_until = time.monotonic() + 60
-
-        chosen = {backends._choose(peers, None).address for _ in range(200)}
-
-        assert chosen == {"1", "2", "3"}
 
 
 class TestContracts:
