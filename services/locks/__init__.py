@@ -1,9 +1,10 @@
 """Leases that can be trusted.
 
 Owns: locks, their leases and their fencing tokens; who waits for them.
-RPCs: Acquire, Renew, Release, ListLocks, GetLock.
-Events out: none.
+RPCs: Acquire, Hold, Renew, Release, ListLocks, GetLock, BreakLock.
+Events out: LeaseLost.
 Events in: none.
 
-Every decision is one guarded statement by the database's clock. A lock's row is never deleted, so its token only grows.
+A lock is a document in the bucket `locks`, each change one compare-and-set, and a lease's token the revision of the
+write that granted it. Any process serves any lock. No decision asks a clock on the wall.
 """

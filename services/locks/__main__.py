@@ -1,13 +1,27 @@
 """Wiring: where the parts of locks meet."""
 
+from chassis.buckets import Bucket
 from chassis.service import Service
 from chassis.settings import ServiceSettings
+from services.locks import work
+from services.locks.hosts import Hosts
+from services.locks.keeper import Keeper
+from services.locks.line import Line
 from services.locks.rpc import LocksRpc
 
 
 def build(service: Service) -> None:
     """Put the parts together."""
-    service.serve(LocksRpc(service.database, service.pager()))
+    bucket = Bucket(service.nats, "locks", replicas=service.settings.stream_replicas)
+    hosts = Hosts()
+    keeper = Keeper(bucket)
+    line = Line(keeper, hosts.me)
+    service.serve(LocksRpc(service.database, keeper, line, service.pager(), me=hosts.me))
+    service.background(keeper.run())
+    service.background(work.look_after(service.nats, keeper, line, hosts))
+    service.background(work.expire(keeper))
+    service.background(work.tell(service.database, keeper))
+    service.needs(keeper.ready)
 
 
 if __name__ == "__main__":

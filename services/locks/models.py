@@ -1,4 +1,4 @@
-"""The tables of locks."""
+"""The tables of locks: the locks themselves are in the bucket."""
 
 from datetime import datetime
 from uuid import UUID
@@ -11,16 +11,11 @@ class Base(DeclarativeBase):
     """All tables of the service."""
 
 
-class Lock(Base):
-    """A lock, held or not. `lease_id` names the last lease; it is over when `expires_at` is past or null."""
+class ToldLoss(Base):
+    """A lease of whose loss the world was told, so that it is told once."""
 
-    __tablename__ = "locks"
+    __tablename__ = "told_losses"
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[str] = mapped_column("name", primary_key=True)
-    lease_id: Mapped[UUID] = mapped_column(info={"sensitive": True})
-    holder: Mapped[str]
-    token: Mapped[int]
-    timeout_s: Mapped[int]
-    acquired_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
-    expires_at: Mapped[datetime | None] = mapped_column(sa.DateTime(timezone=True))
+    lease_id: Mapped[UUID] = mapped_column(primary_key=True)
+    told_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())

@@ -1,18 +1,27 @@
 """The edge of locks: one method an RPC, in the contract's order."""
 
-import asyncio
-import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID, uuid5
 
+import sqlalchemy as sa
+import structlog
 from google.protobuf.empty_pb2 import Empty
-from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.locks.v1 import locks_pb2 as pb
+from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease
+from uuid_utils.compat import uuid7
 
-from chassis import errors
+from chassis import call, errors
 from chassis.db import Database
 from chassis.paging import Pager
-from chassis.rpc import server
-from services.locks import locks, store
-from services.locks.models import Lock
+from services.locks import documents, locks, losses, views
+from services.locks.documents import Document
+from services.locks.keeper import Keeper
+from services.locks.line import Line
+from services.locks.locks import Wish
+
+log = structlog.get_logger()
 
 
 class LocksRpc:
@@ -20,63 +29,123 @@ class LocksRpc:
 
     service = pb.DESCRIPTOR.services_by_name["LocksService"]
 
-    def __init__(self, database: Database, pager: Pager) -> None:
+    def __init__(self, database: Database, keeper: Keeper, line: Line, pager: Pager, *, me: str) -> None:
         self._database = database
+        self._keeper = keeper
+        self._line = line
         self._pager = pager
+        self._me = me
 
     async def Acquire(self, request: pb.AcquireRequest) -> pb.Lease:
-        timeout_s = request.timeout or locks.TIMEOUT_DEFAULT_S
-        async with self._database.transaction() as session:
-            lease = await locks.acquire(session, request.lock_name, timeout_s=timeout_s)
-        if lease is None and request.blocking_timeout:
-            lease = await self._wait(request.lock_name, timeout_s, request.blocking_timeout)
-        return lease or pb.Lease(acquired=False, lock_name=request.lock_name)
+        wish, key = self._wish(request), _key(request.lock_name)
+        lease, position = await self._line.acquire(key, wish, patience_s=request.blocking_timeout)
+        if lease is not None:
+            return views.lease(request.lock_name, lease)
+        return pb.Lease(acquired=False, lock_name=request.lock_name, queue_position=position)
 
-    @server.transactional
-    async def Renew(self, request: pb.RenewRequest, session: AsyncSession) -> pb.Lease:
+    async def Hold(self, request: pb.HoldRequest) -> AsyncIterator[pb.HoldResponse]:
+        wish, name = self._wish(request.wish), request.wish.lock_name
+        async for told in self._line.hold(_key(name), wish):
+            if isinstance(told, StoredLease):
+                yield pb.HoldResponse(granted=views.lease(name, told))
+            elif isinstance(told, EndedLease):
+                yield pb.HoldResponse(lost=views.lost(told))
+            else:
+                yield pb.HoldResponse(waiting=pb.Waiting(queue_position=told))
+
+    async def Renew(self, request: pb.RenewRequest) -> pb.Lease:
+        principal, lease_id = call.current().principal, UUID(request.lock_id).bytes
+        key = await self._keeper.find(principal.tenant, lease_id)
         timeout_s = request.timeout if request.HasField("timeout") else None
-        return await locks.renew(session, request.lock_id, timeout_s=timeout_s)
+        lease = await self._line.renew(key, lease_id, principal.name, timeout_s)
+        return views.lease(documents.name_of(key), lease)
 
-    @server.transactional
-    async def Release(self, request: pb.ReleaseRequest, session: AsyncSession) -> Empty:
-        await locks.release(session, request.lock_id)
+    async def Release(self, request: pb.ReleaseRequest) -> Empty:
+        principal, lease_id = call.current().principal, UUID(request.lock_id)
+        key = await self._keeper.find(principal.tenant, lease_id.bytes)
+        again = _keyed(f"release/{lease_id}") or uuid7()
+        release = partial(locks.release, lease_id=lease_id.bytes, holder=principal.name, release_id=again.bytes)
+        await self._keeper.change(key, release)
         return Empty()
 
-    @server.transactional
-    async def ListLocks(self, request: pb.ListLocksRequest, session: AsyncSession) -> pb.ListLocksResponse:
-        page = self._pager.page(request, {"id": Lock.id}, default="id")
-        rows, cursor = page.cut((await session.scalars(page.apply(store.held()))).all())
-        return pb.ListLocksResponse(locks=[_lock(row, held=True) for row in rows], next_cursor=cursor)
+    async def ListLocks(self, request: pb.ListLocksRequest) -> pb.ListLocksResponse:
+        page = self._pager.page(request, {"id": sa.column("id", sa.Text)}, default="id")
+        await self._keeper.catch_up()
+        after = str(page.after[0]) if page.after else ""
+        there = (_row(document) for document in self._keeper.documents.in_use(call.current().principal.tenant))
+        beyond = sorted((row for row in there if row.id > after), key=lambda row: row.id)
+        rows, cursor = page.cut(beyond[: page.size + 1])
+        return pb.ListLocksResponse(locks=[views.lock(row.document) for row in rows], next_cursor=cursor)
 
-    @server.transactional
-    async def GetLock(self, request: pb.GetLockRequest, session: AsyncSession) -> pb.Lock:
-        found = await store.lock(session, request.name)
-        if found is None:
+    async def GetLock(self, request: pb.GetLockRequest) -> pb.Lock:
+        return views.lock(await self._read(request.name))
+
+    async def BreakLock(self, request: pb.BreakLockRequest) -> pb.Lock:
+        document = await self._read(request.name)
+        held = {lease.id for lease in document.lock.leases}
+        if held:
+            by = call.current().principal.name
+            taking = partial(locks.break_, lease_ids=held, comment=request.reason, by=by)
+            document = (await self._keeper.change(document.key, taking)).document
+            await self._tell(document)
+        return views.lock(document)
+
+    async def _read(self, name: str) -> Document:
+        document = await self._keeper.read(_key(name))
+        if not document.revision:
             raise errors.NotFound
-        return _lock(found[0], held=found[1])
+        return document
 
-    async def _wait(self, name: str, timeout_s: int, patience_s: int) -> pb.Lease | None:
-        """Wait in line; no transaction is open meanwhile."""
-        until = time.monotonic() + patience_s
-        async with self._database.transaction() as session:
-            place = await locks.stand_in_line(session, name)
+    def _wish(self, request: pb.AcquireRequest) -> Wish:
+        permits = request.permits or 1
+        shared = request.mode == pb.LOCK_MODE_SHARED
+        if shared and permits > 1:
+            raise errors.Invalid(fields={"permits": ["must be 1 with shared"]})
+        lease_id = UUID(request.lock_id) if request.lock_id else _keyed(request.lock_name) or uuid7()
+        return Wish(
+            id=lease_id.bytes,
+            holder=call.current().principal.name,
+            owner=request.owner,
+            mode=pb.LOCK_MODE_SHARED if shared else pb.LOCK_MODE_EXCLUSIVE,
+            permits=permits,
+            timeout_s=request.timeout or locks.TIMEOUT_DEFAULT_S,
+            host=self._me,
+        )
+
+    async def _tell(self, document: Document) -> None:
+        """Tell the trail what the caller has broken, with all that is known of the call."""
+        by = call.current().principal.name
+        broken = [loss for loss in document.lock.untold if loss.reason == locks.BROKEN and loss.by == by]
         try:
-            while time.monotonic() < until:
-                await asyncio.sleep(locks.ASK_EVERY_S)
-                async with self._database.transaction() as session:
-                    lease = await locks.wait(session, name, timeout_s=timeout_s, place=place)
-                if lease is not None:
-                    return lease
-        finally:
             async with self._database.transaction() as session:
-                await store.leave_line(session, name=name, place=place)
+                await losses.tell(session, documents.name_of(document.key), broken)
+        except errors.Unavailable as failure:
+            # The lock is broken, and the trail is told of it once its database is back.
+            log.warning("loss_told_later", error=repr(failure))
+            return
+        ids = {loss.id for loss in broken}
+        await self._keeper.change(document.key, partial(locks.told, lease_ids=ids), hint=True)
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A lock in a list, which is ordered by `id`."""
+
+    id: str
+    document: Document
+
+
+def _row(document: Document) -> _Row:
+    return _Row(documents.name_of(document.key), document)
+
+
+def _key(name: str) -> str:
+    return documents.key_of(call.current().principal.tenant, name)
+
+
+def _keyed(what: str) -> UUID | None:
+    """The id that the call's `Idempotency-Key` stands for, of which each call with that key has the same."""
+    current = call.current()
+    if not current.idempotency_key:
         return None
-
-
-def _lock(row: Lock, *, held: bool) -> pb.Lock:
-    lock = pb.Lock(name=row.id, held=held, fencing_token=row.token)
-    if held and row.expires_at is not None:
-        lock.holder = row.holder
-        lock.acquired_at.FromDatetime(row.acquired_at)
-        lock.expires_at.FromDatetime(row.expires_at)
-    return lock
+    return uuid5(current.principal.tenant, f"{current.principal.name}/{what}/{current.idempotency_key}")

@@ -82,7 +82,8 @@ class LocksServiceServicer:
         answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
         the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
         the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
+        lease that the `lock_id` names has ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

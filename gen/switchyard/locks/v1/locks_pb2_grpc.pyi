@@ -39,7 +39,8 @@ class LocksServiceStub:
     answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
     the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
     the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
+    lease that the `lock_id` names has ended.
     """
     Hold: _grpc.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]
     """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
@@ -72,7 +73,8 @@ class LocksServiceAsyncStub(LocksServiceStub):
     answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
     the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
     the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
+    lease that the `lock_id` names has ended.
     """
     Hold: _aio.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]  # type: ignore[assignment]
     """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
@@ -108,7 +110,8 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
         the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
         the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest.
+        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
+        lease that the `lock_id` names has ended.
         """
 
     @_abc_1.abstractmethod

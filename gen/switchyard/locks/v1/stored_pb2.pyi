@@ -27,7 +27,7 @@ class StoredLock(_message.Message):
     def __init__(self, permits: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[StoredLease, _Mapping]]] = ..., waiters: _Optional[_Iterable[_Union[StoredWaiter, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[EndedLease, _Mapping]]] = ..., last_token: _Optional[int] = ..., untold: _Optional[_Iterable[_Union[EndedLease, _Mapping]]] = ...) -> None: ...
 
 class StoredLease(_message.Message):
-    __slots__ = ("id", "holder", "owner", "mode", "token", "timeout", "renewals", "acquired_at", "expires_at", "holds")
+    __slots__ = ("id", "holder", "owner", "mode", "token", "timeout", "renewals", "acquired_at", "expires_at", "holds", "again", "host")
     ID_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,8 @@ class StoredLease(_message.Message):
     ACQUIRED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
+    AGAIN_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     holder: str
     owner: str
@@ -48,7 +50,9 @@ class StoredLease(_message.Message):
     acquired_at: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
     holds: int
-    def __init__(self, id: _Optional[bytes] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., mode: _Optional[_Union[_locks_pb2.LockMode, str]] = ..., token: _Optional[int] = ..., timeout: _Optional[int] = ..., renewals: _Optional[int] = ..., acquired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[int] = ...) -> None: ...
+    again: _containers.RepeatedScalarFieldContainer[bytes]
+    host: str
+    def __init__(self, id: _Optional[bytes] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., mode: _Optional[_Union[_locks_pb2.LockMode, str]] = ..., token: _Optional[int] = ..., timeout: _Optional[int] = ..., renewals: _Optional[int] = ..., acquired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[int] = ..., again: _Optional[_Iterable[bytes]] = ..., host: _Optional[str] = ...) -> None: ...
 
 class StoredWaiter(_message.Message):
     __slots__ = ("id", "holder", "owner", "mode", "timeout", "host", "since")

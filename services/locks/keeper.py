@@ -1,0 +1,253 @@
+"""Changes locks: every change is one compare-and-set, and what comes for one lock at the same time is one change.
+
+A command is a function that changes a document and may be applied to it again. The keeper applies all that wait to the
+last document it knows, and writes the result if nobody else has written meanwhile; else it reads what they wrote, and
+applies them anew. A write of which nobody knows whether it was done is read, too.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import nats.errors
+import nats.js.errors
+import structlog
+from switchyard.locks.v1.stored_pb2 import StoredLock
+
+from chassis import buckets, clock, errors
+from chassis.buckets import Bucket, CaughtUp, Entry
+from services.locks import locks
+from services.locks.documents import Document, Documents
+
+# A free lock is forgotten after this.
+FREE_TTL_S: Final = 3600
+# A call waits for so long for a bucket that is choosing a new leader; that takes 2 to 7 seconds, and a call has 10.
+PATIENCE_S: Final = 8.5
+RETRY_S: Final = 0.1
+
+log = structlog.get_logger()
+
+Apply = Callable[[StoredLock], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The document that a command has led to; `at` is a moment (monotonic) before it was written, or read."""
+
+    document: Document
+    at: float
+
+
+@dataclass(slots=True, eq=False)
+class _Command:
+    apply: Apply
+    hint: bool
+    until: float
+    done: asyncio.Future[Outcome]
+
+
+class Keeper:
+    """All locks, as one process changes them."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._pending: dict[str, list[_Command]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: list[Callable[[Document], None]] = []
+        self._position = 0
+        self._behind: list[tuple[int, asyncio.Future[None]]] = []
+        self.documents = Documents()
+        # Hosts whose waiters are void.
+        self.dead: Collection[str] = frozenset()
+        # Locks in which this process has ended leases, of which nobody was told yet.
+        self.losses: asyncio.Queue[str] = asyncio.Queue()
+        self.caught_up = asyncio.Event()
+
+    def on_change(self, listener: Callable[[Document], None]) -> None:
+        """Tell `listener` of each document that is newer than what was known."""
+        self._listeners.append(listener)
+
+    async def ready(self) -> bool:
+        """Whether all locks are known."""
+        return self.caught_up.is_set()
+
+    async def run(self) -> None:
+        """Learn of every change, until cancelled."""
+        begun = await self._begin()
+        async for found in self._bucket.watch():
+            if isinstance(found, CaughtUp):
+                # What was forgotten while nobody looked is never told of.
+                self._move(max(self._position, begun))
+                self.caught_up.set()
+            else:
+                self._see(found)
+                self._move(found.revision)
+
+    async def change(self, key: str, apply: Apply, *, hint: bool = False) -> Outcome:
+        """Apply a command. With `hint`, one that would change nothing by what is known here is done with that.
+
+        Raises what the command raises, and `Unavailable`.
+        """
+        done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        command = _Command(apply, hint, time.monotonic() + PATIENCE_S, done)
+        pending = self._pending.get(key)
+        if pending is None:
+            self._serve(key, [command])
+        else:
+            pending.append(command)
+        return await done
+
+    def nudge(self, key: str) -> None:
+        """Let the first in line have a lock that is there to be had, if that was forgotten."""
+        if key not in self._pending:
+            self._serve(key, [])
+
+    async def read(self, key: str) -> Document:
+        """The document as the leader has it. Raises `Unavailable`."""
+        entry = await self._bucket.get(key)
+        if entry is None:
+            return Document(key, StoredLock(), 0)
+        return self._see(entry)
+
+    async def find(self, tenant: UUID, lease_id: bytes) -> str:
+        """The key of the lock in which an id stands. Raises `Conflict` (`LEASE_LOST`) and `Unavailable`."""
+        key = self.documents.find(tenant, lease_id)
+        if key is None:
+            await self.catch_up()
+            key = self.documents.find(tenant, lease_id)
+        if key is None:
+            raise locks.lost()
+        return key
+
+    async def catch_up(self) -> None:
+        """Wait until everything that was written before is known. Raises `Unavailable`."""
+        revision = await self._bucket.revision()
+        if self._position >= revision:
+            return
+        there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._behind.append((revision, there))
+        try:
+            await asyncio.wait_for(there, PATIENCE_S)
+        except TimeoutError:
+            message = "the bucket's changes do not arrive"
+            raise errors.Unavailable(message, retry_after_s=1) from None
+
+    async def _begin(self) -> int:
+        while True:
+            try:
+                await self._bucket.ensure()
+                return await self._bucket.revision()
+            except (nats.errors.Error, nats.js.errors.Error, errors.Unavailable) as failure:
+                log.info("bucket_not_ready", error=repr(failure))
+            await asyncio.sleep(RETRY_S)
+
+    def _see(self, entry: Entry) -> Document:
+        known = self.documents.get(entry.key)
+        if known.revision >= entry.revision:
+            return known
+        document = Document(entry.key, locks.read(entry.value, entry.revision), entry.revision)
+        if self.caught_up.is_set() or not locks.is_free(document.lock):
+            self._take(document)
+        return document
+
+    def _take(self, document: Document) -> None:
+        if self.documents.take(document, time.monotonic()):
+            for listener in self._listeners:
+                listener(document)
+
+    def _move(self, position: int) -> None:
+        self._position = position
+        if self._behind:
+            for revision, there in self._behind:
+                if revision <= position and not there.done():
+                    there.set_result(None)
+            self._behind = [entry for entry in self._behind if not entry[1].done()]
+
+    def _serve(self, key: str, commands: list[_Command]) -> None:
+        self._pending[key] = commands
+        task = asyncio.create_task(self._serve_all(key, commands))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve_all(self, key: str, pending: list[_Command]) -> None:
+        """Apply what is pending for a lock, until nothing is, and nobody in line could have it."""
+        taken: list[_Command] = []
+        read = False
+        try:
+            while pending or locks.can_promote(self.documents.get(key).lock):
+                taken, pending[:] = [each for each in pending if not each.done.done()], []
+                at = time.monotonic()
+                try:
+                    document = await self.read(key) if read else self.documents.get(key)
+                    pending[:0] = await self._attempt(document, taken, at=at, sure=read)
+                    read = False
+                except buckets.Stale:
+                    pending[:0], read = taken, True
+                except errors.Unavailable as failure:
+                    if not taken and not pending:
+                        return
+                    pending[:0], read = _patient(taken, failure), True
+                    await asyncio.sleep(RETRY_S)
+        except Exception as failure:
+            _fail([*taken, *pending], failure)
+            raise
+        finally:
+            del self._pending[key]
+
+    async def _attempt(self, document: Document, commands: list[_Command], *, at: float, sure: bool) -> list[_Command]:
+        """Apply commands to a document and write it; those that are left for the next write.
+
+        Raises `Stale` when it is to be done again with what the leader has, and `Unavailable`.
+        """
+        lock = locks.copy(document.lock)
+        if self.dead:
+            locks.drop(lock, self.dead)
+        later, refused = [], {}
+        for command in commands:
+            try:
+                command.apply(lock)
+            except locks.LaterError:
+                later.append(command)
+            except errors.Error as failure:
+                refused[command] = failure
+        locks.promote(lock, clock.now())
+        if lock != document.lock:
+            document = await self._write(document, lock)
+        elif not sure and not all(command.hint for command in commands):
+            # Nothing is refused by what may be old.
+            raise buckets.Stale
+        outcome = Outcome(document, at)
+        for command in commands:
+            if command.done.done() or command in later:
+                continue
+            if command in refused:
+                command.done.set_exception(refused[command])
+            else:
+                command.done.set_result(outcome)
+        return later
+
+    async def _write(self, before: Document, lock: StoredLock) -> Document:
+        ttl_s = FREE_TTL_S if locks.is_free(lock) else None
+        revision = await self._bucket.put(before.key, lock.SerializeToString(), last=before.revision, ttl_s=ttl_s)
+        locks.settle(lock, revision)
+        after = Document(before.key, lock, revision)
+        self._take(after)
+        if len(lock.untold) > len(before.lock.untold):
+            self.losses.put_nowait(before.key)
+        return after
+
+
+def _patient(commands: list[_Command], failure: errors.Error) -> list[_Command]:
+    """Those that can wait for longer; the others are told of the failure."""
+    now = time.monotonic()
+    _fail([each for each in commands if each.until <= now], failure)
+    return [each for each in commands if each.until > now]
+
+
+def _fail(commands: list[_Command], failure: Exception) -> None:
+    for command in commands:
+        if not command.done.done():
+            command.done.set_exception(failure)
