@@ -11,8 +11,8 @@ A service's `__main__` is
         Service("orders", Settings.load()).run(build)
 
 Processes start in any order: what is not there yet is waited for, and until everything is there `/readyz` says what is
-missing and the registry sends nobody here. On SIGTERM the process leaves the registry first, finishes its calls within
-`drain_s`, and closes what it opened in reverse order.
+missing and the registry sends nobody here. On SIGTERM the process has the registry send no more calls, serves on until
+none come, finishes those it has within `drain_s`, leaves the registry and closes what it opened in reverse order.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ import hashlib
 import hmac
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -54,6 +55,10 @@ from chassis.rpc import client, server
 from chassis.settings import ServiceSettings
 from chassis.sites import Sites
 
+# Once the registry has said that this process drains, it serves on until nobody has called it for this long: a watcher
+# that has not heard yet is answered. Who calls all the same, as with an address of their own, is waited for no longer
+# than half of `drain_s`.
+QUIET_S = 0.3
 # Work that has not ended this long after it was cancelled is cancelled again.
 CANCEL_AGAIN_S = 0.5
 _SERVER_OPTIONS = (
@@ -69,9 +74,6 @@ log = structlog.get_logger()
 
 class Service:
     """One process of a service."""
-
-    # After leaving the registry the process goes on taking calls for this long: watchers hear of it in milliseconds.
-    leave_s = 0.3
 
     def __init__(self, name: str, settings: ServiceSettings) -> None:
         self.name = name
@@ -137,7 +139,7 @@ class Service:
 
     def make_directory(self) -> directory.Watched:
         """How the process finds the others."""
-        return directory.Watched(self.settings.registry_address)
+        return directory.Watched(self.settings.registry_address, zone=self.settings.zone)
 
     def make_registration(self, address: str) -> registration.Registration:
         """How the others find this process."""
@@ -151,6 +153,7 @@ class Service:
             ),
             contract_bytes=registration.contract(self._services),
             ready=lambda: self._ready,
+            on_superseded=self._stopping.set,
         )
 
     # The life.
@@ -214,11 +217,11 @@ class Service:
         operations.start()
         stack.push_async_callback(operations.stop)
         self.registration = self.make_registration(self.address)
-        # Left last to first: out of the registry, then no more calls, then no more work.
+        # Left last to first: no new calls, then none at all, then no more work, then out of the registry.
         stack.push_async_callback(self.registration.close)
+        stack.push_async_callback(self.registration.leave)
         stack.push_async_callback(self._end_work)
-        stack.push_async_callback(self._grpc.stop, settings.drain_s)
-        stack.push_async_callback(self._leave)
+        stack.push_async_callback(self._drain)
         relay = outbox.Relay(self.database, self.nats)
         self._work += [self.directory.run(), self._prepare(), relay.run(), self.registration.run()]
         if self._handlers:
@@ -245,17 +248,28 @@ class Service:
         self._ready = True
         self.ready.set()
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self.registration.tell()
         log.info("ready")
 
     async def _nats_ready(self) -> bool:
         return self.nats.is_connected
 
-    async def _leave(self) -> None:
+    async def _drain(self) -> None:
+        """Have no new calls sent here, then take no more, then finish those that are under way."""
+        ends_at = time.monotonic() + self.settings.drain_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.drain_s / 2):
+                if await self.registration.drain():
+                    await self._until_quiet()
         self._ready = False
         await self._health.enter_graceful_shutdown()
-        await self.registration.leave()
-        await asyncio.sleep(self.leave_s)
         self.server.drain()
+        await self._grpc.stop(max(ends_at - time.monotonic(), 0.0))
+
+    async def _until_quiet(self) -> None:
+        began = time.monotonic()
+        while (wait_s := max(began, self.server.called_at) + QUIET_S - time.monotonic()) > 0:
+            await asyncio.sleep(wait_s)
 
     async def _end_work(self) -> None:
         for task in self._tasks:

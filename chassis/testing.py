@@ -122,6 +122,13 @@ class Unregistered:
         """Nobody is told."""
         await asyncio.Event().wait()
 
+    def tell(self) -> None:
+        """Nobody is told."""
+
+    async def drain(self) -> bool:
+        """Nobody calls."""
+        return False
+
     async def leave(self) -> None:
         """Nobody is told."""
 
@@ -152,8 +159,6 @@ class TestedService(Service):
     """A service as it runs, but for the keys, the directory and the registry entry."""
 
     __test__ = False
-    # Nobody watches.
-    leave_s = 0.0
 
     def __init__(self, name: str, settings: ServiceSettings, addresses: dict[str, str]) -> None:
         super().__init__(name, settings)

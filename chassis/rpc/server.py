@@ -78,6 +78,8 @@ class Server:
         self._verifier = verifier
         self._database = database
         self._streams = held.Streams()
+        # When the last call began, on the monotonic clock.
+        self.called_at = 0.0
         self._duration = telemetry.meter().create_histogram(
             "rpc.server.call.duration", unit="s", explicit_bucket_boundaries_advisory=_BUCKETS
         )
@@ -177,6 +179,7 @@ class Server:
         self._streams.revoke(revoked)
 
     async def _authenticate(self, rules: policy.Method, told: Told) -> call.Call:
+        self.called_at = time.monotonic()
         token = str(told.get(metadata.PASS, ""))
         principal = ANONYMOUS
         if token:
