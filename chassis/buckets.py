@@ -74,12 +74,13 @@ class Bucket:
         self._history = history
         self._prefix = f"$KV.{name}."
         self.stream = f"KV_{name}"
+        self.subjects = f"{self._prefix}>"
 
     async def ensure(self) -> None:
         """Create the bucket, or bring it to this configuration. Raises what NATS raises while it is away."""
         config = StreamConfig(
             name=self.stream,
-            subjects=[f"{self._prefix}>"],
+            subjects=[self.subjects],
             retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=self._replicas,
@@ -170,7 +171,7 @@ class Bucket:
                 deliver_subject=inbox,
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE if after else DeliverPolicy.LAST_PER_SUBJECT,
                 opt_start_seq=after + 1 if after else None,
-                filter_subject=f"{self._prefix}>",
+                filter_subject=self.subjects,
                 ack_policy=AckPolicy.NONE,
                 idle_heartbeat=HEARTBEAT_S,
                 inactive_threshold=30.0,

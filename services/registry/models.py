@@ -11,23 +11,6 @@ class Base(DeclarativeBase):
     """All tables of the service."""
 
 
-class Instance(Base):
-    """A registered instance, until it is gone."""
-
-    __tablename__ = "instances"
-
-    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True)
-    service: Mapped[str]
-    epoch: Mapped[int]
-    state: Mapped[int]
-    contract_digest: Mapped[str]
-    address: Mapped[str]
-    # The instance as registered: a serialized `switchyard.registry.v1.Instance`.
-    told: Mapped[bytes]
-    registered_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
-
-
 class Contract(Base):
     """A contract by its digest; never changed."""
 
@@ -39,7 +22,7 @@ class Contract(Base):
 
 
 class HistoryEntry(Base):
-    """One change of an instance's state."""
+    """One change of an instance."""
 
     __tablename__ = "history"
 
@@ -51,3 +34,8 @@ class HistoryEntry(Base):
     to_state: Mapped[int]
     reason: Mapped[str]
     occurred_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
+    health_score: Mapped[int]
+    # The revision of the bucket that the change was.
+    revision: Mapped[int]
+    # The whole instance after the change: a serialized `switchyard.registry.v1.Instance`.
+    instance: Mapped[bytes]

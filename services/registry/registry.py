@@ -1,24 +1,38 @@
-"""The heart of registry: what is registered, durably, before it counts."""
+"""The heart of registry: what a registration becomes, what is told of the instances, and what is written down."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.message import DecodeError
 from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.audit.v1 import audit_pb2
 from switchyard.registry.v1 import events_pb2
 from switchyard.registry.v1 import registry_pb2 as pb
 from uuid_utils.compat import uuid7
 
-from chassis import audit, clock, errors, events
+from chassis import audit, call, clock, errors, events
 from chassis.identity import PLATFORM, Principal
-from services.registry import store
-from services.registry.models import HistoryEntry, Instance
-from services.registry.roster import SCORES, SERVING, Change
+from services.registry import keeper, rules
+from services.registry.models import HistoryEntry
+from services.registry.roster import Entry
 
 WEIGHT_DEFAULT = 100
+# As far back as the instances of a service can be asked for.
+AT_MAX = timedelta(days=30)
+
+
+class Change(NamedTuple):
+    """A change of an instance, as the bucket's stream tells it."""
+
+    instance: pb.Instance
+    from_state: pb.InstanceState
+    occurred_at: datetime
+    # What the audit trail is to be told: who did it. None for what the registry did by itself.
+    audited: audit_pb2.AuditEvent | None
 
 
 def check_owner(principal: Principal, service: str) -> None:
@@ -28,35 +42,8 @@ def check_owner(principal: Principal, service: str) -> None:
         raise errors.Denied(message)
 
 
-async def register(session: AsyncSession, service: str, told: pb.Instance, contract: bytes) -> pb.Instance:
-    """Store a registration under a new epoch; the instance as it now is.
-
-    Raises `Invalid` for a bad contract, `AlreadyExists` for the id of another service's instance.
-    """
-    digest = _digest(contract)
-    if digest:
-        await store.keep_contract(session, digest, contract)
-    registered = pb.Instance()
-    registered.CopyFrom(told)
-    registered.service = service
-    registered.weight = told.weight or WEIGHT_DEFAULT
-    registered.contract_digest = digest
-    registered.epoch = await store.next_epoch(session, service)
-    registered.state = pb.INSTANCE_STATE_STARTING
-    registered.health_score = SCORES[registered.state]
-    registered.registered_at.FromDatetime(clock.now())
-    registered.last_seen_at.CopyFrom(registered.registered_at)
-    known = await store.instance(session, told.id)
-    if known is not None and known.service != service:
-        raise errors.AlreadyExists(f"the instance is one of {known.service}")
-    row = known or Instance(tenant_id=PLATFORM, id=UUID(told.id))
-    row.service, row.epoch, row.state, row.contract_digest = service, registered.epoch, registered.state, digest
-    row.address, row.told, row.registered_at = told.address, registered.SerializeToString(), clock.now()
-    session.add(row)
-    return registered
-
-
-def _digest(contract: bytes) -> str:
+def digest(contract: bytes) -> str:
+    """The name of a contract, empty for none. Raises `Invalid` for what is none."""
     if not contract:
         return ""
     try:
@@ -66,13 +53,47 @@ def _digest(contract: bytes) -> str:
     return hashlib.sha256(contract).hexdigest()
 
 
-def concerning(session: AsyncSession, instance: pb.Instance) -> None:
-    """Name an instance in the trail of a call that concerns it."""
-    audit.about(session, f"instances/{instance.id}")
+def registered(known: pb.Instance | None, request: pb.RegisterRequest, contract_digest: str) -> pb.Instance:
+    """A registration, to be written over `known`. Raises `Conflict` for a process that has a successor."""
+    if known is not None and request.epoch and known.epoch != request.epoch:
+        raise keeper.superseded()
+    instance = pb.Instance()
+    instance.CopyFrom(request.instance)
+    instance.service = request.name
+    instance.weight = instance.weight or WEIGHT_DEFAULT
+    instance.contract_digest = contract_digest
+    # The same process stays drained.
+    drained = known is not None and request.epoch > 0 and known.state == pb.INSTANCE_STATE_DRAINING
+    instance.state = pb.INSTANCE_STATE_DRAINING if drained else pb.INSTANCE_STATE_STARTING
+    instance.reason = "registered again, still drained" if drained else "registered"
+    instance.health_score = rules.SCORES[instance.state]
+    instance.epoch = 0
+    instance.preserved = False
+    instance.registered_at.FromDatetime(clock.now())
+    instance.last_seen_at.CopyFrom(instance.registered_at)
+    instance.changed_at.CopyFrom(instance.registered_at)
+    return instance
 
 
-async def record(session: AsyncSession, change: Change) -> None:
-    """Write one change of state into the history, and publish it."""
+def left(instance: pb.Instance | None, state: pb.InstanceState, reason: str) -> pb.Instance | None:
+    """An instance that somebody drains or takes out; None when it has been before."""
+    if instance is None or instance.state in (state, pb.INSTANCE_STATE_GONE):
+        return None
+    return keeper.turned(instance, state, reason)
+
+
+def trail(instance_id: str) -> bytes:
+    """What the audit trail is to be told of the current call, once it has had its effect."""
+    current = call.current()
+    if not current.category:
+        return b""
+    entry = audit.event(current, service="registry", tenant=PLATFORM, outcome=audit.SUCCESS)
+    entry.resources.append(f"instances/{instance_id}")
+    return entry.SerializeToString()
+
+
+def record(session: AsyncSession, change: Change) -> None:
+    """Write one change into the history, and tell it to the trail and to who listens."""
     instance = change.instance
     session.add(
         HistoryEntry(
@@ -82,35 +103,28 @@ async def record(session: AsyncSession, change: Change) -> None:
             instance_id=UUID(instance.id),
             from_state=change.from_state,
             to_state=instance.state,
-            reason=change.reason,
-            occurred_at=clock.now(),
+            reason=instance.reason,
+            occurred_at=change.occurred_at,
+            health_score=instance.health_score,
+            revision=instance.revision,
+            instance=instance.SerializeToString(),
         )
     )
-    row = await store.instance(session, instance.id)
-    if row is not None and row.epoch == instance.epoch:
-        if instance.state == pb.INSTANCE_STATE_GONE:
-            await session.delete(row)
-        else:
-            row.state = instance.state
-    event = events_pb2.InstanceHealthChanged(
-        service_name=instance.service,
-        instance_id=instance.id,
-        status=instance.state,
-        health_score=instance.health_score,
-        reason=change.reason,
-    )
-    events.publish(session, event, subject=f"services/{instance.service}", audience=["service-health"])
-
-
-async def registered(session: AsyncSession) -> list[pb.Instance]:
-    """All instances that were registered and not gone, in the state they were last in."""
-    found = []
-    for row in await store.instances(session):
-        instance = pb.Instance.FromString(row.told)
-        instance.state = state_of(row.state)
-        instance.health_score = SCORES[instance.state]
-        found.append(instance)
-    return found
+    if change.audited is not None:
+        subject, body = audit.message(change.audited)
+        events.add(session, event_id=change.audited.id, subject=subject, audience="", envelope=body.decode())
+    if change.from_state != instance.state:
+        event = events_pb2.InstanceHealthChanged(
+            service_name=instance.service,
+            instance_id=instance.id,
+            status=instance.state,
+            health_score=instance.health_score,
+            reason=instance.reason,
+            previous_status=change.from_state,
+            zone=instance.zone,
+            revision=instance.revision,
+        )
+        events.publish(session, event, subject=f"instances/{instance.id}", audience=["service-health"], state=True)
 
 
 def state_of(number: int) -> pb.InstanceState:
@@ -118,13 +132,48 @@ def state_of(number: int) -> pb.InstanceState:
     return cast("pb.InstanceState", number)
 
 
+def check_moment(moment: datetime) -> None:
+    """A moment that can be asked for. Raises `Invalid`."""
+    now = clock.now()
+    if not now - AT_MAX <= moment <= now:
+        raise errors.Invalid(fields={"at": ["must lie within the last 30 days"]})
+
+
+def wanted(instances: Iterable[pb.Instance], request: pb.ListInstancesRequest) -> list[pb.Instance]:
+    """Those of the instances that were asked for."""
+    shown = [each for each in instances if request.include_gone or each.state != pb.INSTANCE_STATE_GONE]
+    return [each for each in shown if not request.state or each.state in request.state]
+
+
+def now_seen(entry: Entry, now: float, process: bytes) -> pb.Instance:
+    """An instance with what this process knows better than the bucket: when it was heard, and how its checks went."""
+    shown = pb.Instance()
+    shown.CopyFrom(entry.instance)
+    if not entry.gone:
+        heard_at = clock.now() - timedelta(seconds=max(0.0, now - entry.signs.heard_at))
+        shown.last_seen_at.FromDatetime(max(heard_at, shown.registered_at.ToDatetime(heard_at.tzinfo)))
+        if entry.home == process and entry.signs.checks:
+            shown.health_score = rules.score(shown.state, entry.signs.checks)
+    return shown
+
+
 def summary(name: str, instances: Sequence[pb.Instance]) -> pb.ServiceSummary:
     """A service by its instances."""
-    best = max(instances, key=lambda instance: SCORES[instance.state])
-    return pb.ServiceSummary(
+    order = list(rules.SCORES)
+    here = [each for each in instances if each.state != pb.INSTANCE_STATE_GONE]
+    told = pb.ServiceSummary(
         name=name,
-        state=best.state,
-        health_score=sum(instance.health_score for instance in instances) // len(instances),
-        instances_passing=sum(instance.state in SERVING for instance in instances),
-        instances_total=len(instances),
+        state=min((each.state for each in instances), key=order.index),
+        health_score=sum(each.health_score for each in here) // len(here) if here else 0,
+        instances_passing=sum(each.state in rules.SERVING for each in here),
+        instances_total=len(here),
+        zones=sorted({each.zone for each in here if each.zone}),
     )
+    for each in instances:
+        told.instances_by_state[state_name(each.state)] += 1
+    return told
+
+
+def state_name(state: pb.InstanceState) -> str:
+    """A state in the API's words."""
+    return pb.InstanceState.Name(state).removeprefix("INSTANCE_STATE_").lower()

@@ -1,63 +1,56 @@
-"""The live state: who was heard of when, how each instance is, and who watches.
+"""All instances as the bucket has them, with the signs of life of each: what one process of the registry knows.
 
-An instance is `starting` until its first sign of readiness, `passing` while it sends heartbeats, `warning` when it says
-that it is not ready, or misses heartbeats but still answers the health probe, and `critical` when neither comes; after
-a while of that it is `gone`. When more than half of all instances fall silent at once, it is the network or this
-process that has failed and not they: the last known state is kept.
+States come from the bucket alone, in the order of its revisions, so that all processes tell the same. Signs of life
+come from the instances, and from the other processes. No I/O, no clock: every method is told what time it is.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
+import heapq
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
 
-import structlog
 from switchyard.registry.v1 import registry_pb2 as pb
 
-from chassis import clock, errors
+from chassis import buckets, clock, errors
+from services.registry import probing, rules
+from services.registry.feed import Change, Feed
+from services.registry.peers import Heard
 
-HEARTBEAT_INTERVAL_S = 1
-# Silent for this long, an instance is probed: a kill is known within three seconds of it.
-MISSED_S = 1.75
-GONE_AFTER_S = 10.0
-# After a restart every instance gets this long to report.
-GRACE_S = 4.0
-# So many silent at once, and more than half of all: keep what we know.
-PRESERVE_MIN = 3
-# A watcher that is this far behind is cut; it opens a new stream, which begins with a snapshot.
-WATCHER_QUEUE_MAX = 1000
-
-SERVING = (pb.INSTANCE_STATE_PASSING, pb.INSTANCE_STATE_WARNING)
-SCORES = {
-    pb.INSTANCE_STATE_STARTING: 50,
-    pb.INSTANCE_STATE_PASSING: 100,
-    pb.INSTANCE_STATE_WARNING: 60,
-    pb.INSTANCE_STATE_CRITICAL: 0,
-    pb.INSTANCE_STATE_DRAINING: 40,
-    pb.INSTANCE_STATE_GONE: 0,
-}
-
-log = structlog.get_logger()
+# Instances that left are remembered for a day: none of them comes back under its old epoch, and people may look.
+REMEMBERED = timedelta(days=1)
+# After a start every instance has this long to find this process.
+GRACE_S = 3.0
+# How often an instance is probed though it sends heartbeats; all together no more often than so many times a second.
+PROBE_EVERY_S = 10.0
+PROBES_PER_S = 20
+# How often one that is not well is looked at, and one that is kept for so many others' sake.
+LOOK_AGAIN_S = 0.25
+CRITICAL_AGAIN_S = 1.0
+PRESERVED_AGAIN_S = 3.0
+# Counting the silent takes a look at everybody.
+MASS_EVERY_S = 0.25
 
 
-@dataclass(frozen=True)
-class Change:
-    """A state that was left for another."""
-
-    instance: pb.Instance
-    from_state: pb.InstanceState
-    reason: str
-
-
-@dataclass
+@dataclass(slots=True)
 class Entry:
-    """One instance. Times are of the monotonic clock, in seconds."""
+    """One registration of an instance, and its signs of life."""
 
+    key: str
     instance: pb.Instance
-    heard_at: float
-    critical_since: float | None = None
-    # Drained once, it stays so: a silence in between does not bring the calls back.
-    draining: bool = False
+    signs: rules.Signs
+    # The process of the registry that heard it last.
+    home: bytes = b""
+    # How many streams it holds open, and whether it is being probed.
+    attending: int = 0
+    examined: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has left."""
+        return self.instance.state == pb.INSTANCE_STATE_GONE
 
 
 @dataclass
@@ -65,138 +58,256 @@ class Roster:
     """All instances."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    # Changes that are not yet in the history.
-    unrecorded: "asyncio.Queue[Change]" = field(default_factory=asyncio.Queue)
-    revision: int = 0
-    preserving: bool = False
-    # Until then nobody is told anything: an empty snapshot would make every watcher forget all it knows.
-    restored: asyncio.Event = field(default_factory=asyncio.Event)
-    _watchers: "set[asyncio.Queue[pb.WatchResponse | None]]" = field(default_factory=set)
+    # How many there are in each state, and how many are kept.
+    counts: Counter[pb.InstanceState] = field(default_factory=Counter)
+    preserved: int = 0
+    interval_s: int = 1
+    # Whom this process has heard since it last told the others.
+    fresh: dict[bytes, Heard] = field(default_factory=dict)
+    began: bool = False
+    _by_token: dict[bytes, Entry] = field(default_factory=dict)
+    _by_service: dict[str, dict[str, Entry]] = field(default_factory=dict)
+    _by_address: dict[str, set[str]] = field(default_factory=dict)
+    _due: list[tuple[float, str]] = field(default_factory=list)
+    _queued: set[str] = field(default_factory=set)
+    _mass: tuple[float, bool] = (float("-inf"), False)
+    _told: asyncio.Event = field(default_factory=asyncio.Event)
+    _interval_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def restore(self, instances: Sequence[pb.Instance]) -> None:
-        """Begin with what was registered before a restart; each instance gets time to report."""
-        for instance in instances:
-            draining = instance.state == pb.INSTANCE_STATE_DRAINING
-            entry = Entry(instance, time.monotonic() + GRACE_S, draining=draining)
-            self.entries.setdefault(instance.id, entry)
-        self.restored.set()
-        self._tell([entry.instance for entry in self.entries.values()])
+    def __post_init__(self) -> None:
+        self.feed = Feed(lambda: (self._living(), self.preserved > 0))
 
-    def take(self, instance: pb.Instance) -> None:
-        """A registration has been stored."""
-        before = self.entries.get(instance.id)
-        if before is not None and before.instance.epoch > instance.epoch:
-            # Its successor was quicker from the commit to here.
-            return
-        self.entries[instance.id] = Entry(instance, time.monotonic())
-        left = before.instance.state if before else pb.INSTANCE_STATE_UNSPECIFIED
-        self._changed(instance, left, "registered")
+    # What the bucket says.
 
-    def beat(self, service: str, instance_id: str, epoch: int, *, ready: bool) -> None:
-        """A sign of life. Raises `NotFound` for whoever is not registered, or was before its successor."""
-        entry = self.find(service, instance_id)
-        if entry.instance.epoch != epoch:
-            raise errors.NotFound
-        entry.heard_at = time.monotonic()
-        entry.critical_since = None
-        entry.instance.last_seen_at.FromDatetime(clock.now())
-        if entry.draining:
-            self.move(entry, pb.INSTANCE_STATE_DRAINING, "heartbeat of a drained instance")
-        elif ready:
-            self.move(entry, pb.INSTANCE_STATE_PASSING, "heartbeat")
-        elif entry.instance.state != pb.INSTANCE_STATE_STARTING:
-            self.move(entry, pb.INSTANCE_STATE_WARNING, "says that it is not ready")
+    def apply(self, told: buckets.Entry, now: float) -> None:
+        """Take in a value of the bucket."""
+        instance = read(told)
+        before = self.entries.get(told.key)
+        preserving = self.preserved > 0
+        if before is None or before.instance.epoch != instance.epoch:
+            entry = self._enter(told.key, instance, now)
+        else:
+            entry = before
+            if entry.instance.state != instance.state:
+                entry.signs.turns.append(now)
+            self._count(entry.instance, -1)
+            entry.instance = instance
+        self._count(instance, 1)
+        self._place(entry, now)
+        turned = preserving != (self.preserved > 0)
+        self.feed.publish(Change(told.revision, instance, self.preserved > 0, turned))
+        self._told.set()
+        self._told = asyncio.Event()
 
-    def find(self, service: str, instance_id: str) -> Entry:
-        """One instance of a service. Raises `NotFound`."""
-        entry = self.entries.get(instance_id)
-        if entry is None or entry.instance.service != service:
-            raise errors.NotFound
+    def begin(self, now: float) -> None:
+        """All that was in the bucket has been applied: from now on it is changes."""
+        self.began = True
+        self.feed.begin()
+        self.grace(now, GRACE_S)
+
+    def grace(self, now: float, seconds: float) -> None:
+        """Whoever was not heard while we could not hear has this long to be heard."""
+        for entry in self.entries.values():
+            signs = entry.signs
+            signs.heard_at = max(signs.heard_at, now + seconds - rules.MISSED * self.interval_s)
+
+    async def reached(self, revision: int) -> None:
+        """Return once the roster is as new as a revision."""
+        while self.feed.revision < revision:
+            await self._told.wait()
+
+    def forget(self, key: str) -> None:
+        """An instance that left long ago is no longer remembered."""
+        entry = self.entries.pop(key)
+        self._count(entry.instance, -1)
+        if self._by_token.get(_token(entry.instance.id)) is entry:
+            del self._by_token[_token(entry.instance.id)]
+        members = self._by_service[entry.instance.service]
+        del members[key]
+        if not members:
+            del self._by_service[entry.instance.service]
+
+    def _enter(self, key: str, instance: pb.Instance, now: float) -> Entry:
+        if (before := self.entries.get(key)) is not None:
+            self._count(before.instance, -1)
+            self._leave(before)
+        signs = rules.Signs(heard_at=now, beat_at=now, probed_at=now)
+        # Before a start of ours it was as its state says.
+        signs.ready = instance.state == pb.INSTANCE_STATE_PASSING
+        entry = self.entries[key] = Entry(key, instance, signs)
+        self._by_token[_token(instance.id)] = entry
+        self._by_service.setdefault(instance.service, {})[key] = entry
         return entry
 
-    def of(self, service: str) -> list[pb.Instance]:
-        """The instances of a service. Raises `NotFound` when there are none."""
-        found = [entry.instance for entry in self.entries.values() if entry.instance.service == service]
-        if not found:
-            raise errors.NotFound
-        return sorted(found, key=lambda instance: instance.epoch)
+    def _place(self, entry: Entry, now: float) -> None:
+        if entry.gone:
+            self._leave(entry)
+            return
+        self._by_address.setdefault(entry.instance.address, set()).add(entry.key)
+        if entry.key not in self._queued:
+            self._queued.add(entry.key)
+            heapq.heappush(self._due, (now, entry.key))
+
+    def _leave(self, entry: Entry) -> None:
+        there = self._by_address.get(entry.instance.address, set())
+        there.discard(entry.key)
+        if not there:
+            self._by_address.pop(entry.instance.address, None)
+
+    def _count(self, instance: pb.Instance, step: int) -> None:
+        self.counts[instance.state] += step
+        self.preserved += step * instance.preserved
+        interval_s = rules.interval(self.size, self.interval_s)
+        if interval_s != self.interval_s:
+            self.interval_s = interval_s
+            self._interval_changed.set()
+            self._interval_changed = asyncio.Event()
+
+    @property
+    def size(self) -> int:
+        """How many instances there are that are not gone."""
+        return sum(self.counts.values()) - self.counts[pb.INSTANCE_STATE_GONE]
+
+    async def interval_changed(self, told_s: int) -> None:
+        """Return once instances are to wait longer, or less long, between heartbeats than they were told."""
+        while self.interval_s == told_s:
+            await self._interval_changed.wait()
+
+    # Signs of life.
+
+    def beat(self, entry: Entry, process: bytes, now: float, *, ready: bool) -> None:
+        """An instance has sent this process a heartbeat."""
+        entry.home = process
+        entry.signs.beat(now, ready=ready)
+        token = _token(entry.instance.id)
+        self.fresh[token] = Heard(token, beat=True, ready=ready)
+
+    def heard(self, process: bytes, told: Iterable[Heard], now: float) -> None:
+        """Another process has heard these."""
+        for each in told:
+            entry = self._by_token.get(each.token)
+            if entry is None:
+                continue
+            if each.beat:
+                entry.home = process
+                entry.signs.beat(now, ready=each.ready)
+            else:
+                entry.signs.answered(now, serving=each.ready)
+
+    def probed(self, entry: Entry, answer: probing.Answer, now: float) -> None:
+        """The health probe of an instance had an answer."""
+        if answer in (probing.Answer.REFUSED, probing.Answer.SILENT):
+            entry.signs.failed(now, refused=answer is probing.Answer.REFUSED)
+            return
+        serving = answer is probing.Answer.SERVING
+        entry.signs.answered(now, serving=serving)
+        token = _token(entry.instance.id)
+        self.fresh.setdefault(token, Heard(token, beat=False, ready=serving))
+
+    # What follows.
+
+    def judge(self, entry: Entry, instance: pb.Instance, now: float) -> rules.Verdict | None:
+        """How an instance that stands in the bucket as `instance` is to be from now on."""
+        successor = self.successor(instance)
+        if successor is not None and instance.state != pb.INSTANCE_STATE_GONE:
+            return rules.Verdict(pb.INSTANCE_STATE_GONE, f"{successor.id} has taken its address")
+        return rules.judge(instance, entry.signs, now, interval_s=self.interval_s, mass=self.mass(now))
+
+    def successor(self, instance: pb.Instance) -> pb.Instance | None:
+        """The instance that has registered at the same address later."""
+        there = (self.entries[key].instance for key in self._by_address.get(instance.address, ()))
+        later = [each for each in there if each.epoch > instance.epoch and each.id != instance.id]
+        return max(later, key=lambda each: each.epoch, default=None)
+
+    def replaced(self, instance: pb.Instance) -> list[Entry]:
+        """Those at whose address an instance has registered."""
+        keys = self._by_address.get(instance.address, ())
+        return [self.entries[key] for key in keys if self.entries[key].instance.epoch < instance.epoch]
+
+    def mass(self, now: float) -> bool:
+        """Whether so many are silent at once that it is more likely us."""
+        at, found = self._mass
+        if now - at >= MASS_EVERY_S:
+            living = [one for one in self.entries.values() if one.instance.state in rules.LIVING]
+            silent = sum(rules.overdue(one.signs, now, self.interval_s) and not one.signs.refused for one in living)
+            found = rules.is_mass(silent=silent, living=len(living), before=self.preserved > 0)
+            self._mass = now, found
+        return found
+
+    def due(self, now: float) -> list[Entry]:
+        """Those that are to be looked at now."""
+        found = []
+        while self._due and self._due[0][0] <= now:
+            _, key = heapq.heappop(self._due)
+            entry = self.entries.get(key)
+            if entry is None or entry.gone:
+                self._queued.discard(key)
+                continue
+            found.append(entry)
+            heapq.heappush(self._due, (self._next(entry, now), key))
+        return found
+
+    def doubtful(self, entry: Entry, now: float) -> bool:
+        """Whether an instance is to be probed: it is silent, not well, or has not been probed for long."""
+        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL or entry.signs.refused:
+            return True
+        return rules.overdue(entry.signs, now, self.interval_s) or now - entry.signs.probed_at >= self._probe_every_s()
+
+    def _next(self, entry: Entry, now: float) -> float:
+        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL:
+            return now + CRITICAL_AGAIN_S
+        if entry.instance.preserved:
+            return now + PRESERVED_AGAIN_S
+        signs = entry.signs
+        silent_at = signs.heard_at + rules.MISSED * rules.expected_s(signs, self.interval_s)
+        return max(now + LOOK_AGAIN_S, min(silent_at, signs.probed_at + self._probe_every_s()))
+
+    def _probe_every_s(self) -> float:
+        return max(PROBE_EVERY_S, self.size / PROBES_PER_S)
+
+    # What people ask.
+
+    def find(self, service: str, instance_id: str) -> Entry | None:
+        """One instance, though it be gone."""
+        return self.entries.get(key_of(service, instance_id))
+
+    def elsewhere(self, service: str, instance_id: str) -> str:
+        """The other service that has an instance of this id, if one has."""
+        entry = self._by_token.get(_token(instance_id))
+        return "" if entry is None or entry.gone or entry.instance.service == service else entry.instance.service
 
     def services(self) -> list[str]:
-        """The names of all services."""
-        return sorted({entry.instance.service for entry in self.entries.values()})
+        """The names of all services that have instances, or had some within the last day."""
+        return sorted(self._by_service)
 
-    def drain(self, entry: Entry) -> None:
-        """An instance gets no new calls."""
-        entry.draining = True
-        self.move(entry, pb.INSTANCE_STATE_DRAINING, "drained")
+    def of(self, service: str) -> list[Entry]:
+        """The instances of a service, also those that are gone. Raises `NotFound` when it never had any."""
+        if service not in self._by_service:
+            raise errors.NotFound
+        return sorted(self._by_service[service].values(), key=lambda entry: entry.instance.epoch)
 
-    def leave(self, entry: Entry, reason: str) -> None:
-        """An instance has ended, or is given up."""
-        self.entries.pop(entry.instance.id, None)
-        self.move(entry, pb.INSTANCE_STATE_GONE, reason)
+    def forgettable(self) -> list[Entry]:
+        """Those that left longer ago than is remembered."""
+        until = clock.now() - REMEMBERED
+        gone = (entry for entry in self.entries.values() if entry.gone)
+        return [entry for entry in gone if entry.instance.changed_at.ToDatetime(until.tzinfo) < until]
 
-    def move(self, entry: Entry, state: pb.InstanceState, reason: str) -> None:
-        """Change a state, if it is another, and tell the watchers."""
-        left = entry.instance.state
-        if left != state:
-            entry.instance.state = state
-            entry.instance.health_score = SCORES[state]
-            self._changed(entry.instance, left, reason)
+    def _living(self) -> list[pb.Instance]:
+        return [entry.instance for entry in self.entries.values() if not entry.gone]
 
-    def silent(self) -> list[Entry]:
-        """Those that have missed their heartbeats; nobody while so many are silent that it must be us."""
-        now = time.monotonic()
-        overdue = [entry for entry in self.entries.values() if now - entry.heard_at > MISSED_S]
-        # Those that were found dead before say nothing about what happens now.
-        dead = [entry for entry in self.entries.values() if entry.critical_since is not None]
-        fresh = [entry for entry in overdue if entry.critical_since is None]
-        preserving = len(fresh) >= PRESERVE_MIN and len(fresh) * 2 > len(self.entries) - len(dead)
-        if preserving != self.preserving:
-            log.warning("self_preservation", on=preserving, silent=len(overdue), instances=len(self.entries))
-        self.preserving = preserving
-        return [entry for entry in overdue if entry.critical_since is not None] if preserving else overdue
 
-    def probed(self, entry: Entry, *, answers: bool) -> None:
-        """What the health probe of a silent instance said."""
-        if self.entries.get(entry.instance.id) is not entry or time.monotonic() - entry.heard_at <= MISSED_S:
-            return
-        if answers:
-            if entry.instance.state == pb.INSTANCE_STATE_PASSING:
-                self.move(entry, pb.INSTANCE_STATE_WARNING, "missed heartbeats, answers the health probe")
-            return
-        if entry.critical_since is None:
-            entry.critical_since = time.monotonic()
-        self.move(entry, pb.INSTANCE_STATE_CRITICAL, "missed heartbeats, does not answer the health probe")
-        if time.monotonic() - entry.critical_since > GONE_AFTER_S:
-            self.leave(entry, "given up")
+def key_of(service: str, instance_id: str) -> str:
+    """The bucket's key of an instance."""
+    return f"{service}.{instance_id.lower()}"
 
-    async def watch(self) -> AsyncIterator[pb.WatchResponse]:
-        """A snapshot, then every change, until the watcher goes or is too slow."""
-        await self.restored.wait()
-        queue: asyncio.Queue[pb.WatchResponse | None] = asyncio.Queue(WATCHER_QUEUE_MAX)
-        self._watchers.add(queue)
-        try:
-            instances = [entry.instance for entry in self.entries.values()]
-            yield pb.WatchResponse(revision=self.revision, instances=instances, snapshot=True)
-            while (change := await queue.get()) is not None:
-                yield change
-        finally:
-            self._watchers.discard(queue)
 
-    def _changed(self, instance: pb.Instance, left: pb.InstanceState, reason: str) -> None:
-        told = pb.Instance()
-        told.CopyFrom(instance)
-        self.unrecorded.put_nowait(Change(told, left, reason))
-        self._tell([told])
+def read(told: buckets.Entry) -> pb.Instance:
+    """The instance of a value of the bucket; the registration's own write is its epoch."""
+    instance = pb.Instance.FromString(told.value)
+    instance.revision = told.revision
+    instance.epoch = instance.epoch or told.revision
+    return instance
 
-    def _tell(self, instances: Sequence[pb.Instance]) -> None:
-        self.revision += 1
-        change = pb.WatchResponse(revision=self.revision, instances=instances)
-        for queue in list(self._watchers):
-            if queue.full():
-                self._watchers.discard(queue)
-                # The watcher takes what it has got, and finds the end where the rest would be.
-                queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(change)
+
+def _token(instance_id: str) -> bytes:
+    return UUID(instance_id).bytes

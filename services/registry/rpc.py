@@ -1,18 +1,21 @@
 """The edge of registry: one method an RPC, in the contract's order."""
 
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC
 
 from google.protobuf.empty_pb2 import Empty
-from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.registry.v1 import registry_pb2 as pb
 
 from chassis import call, errors, identity
 from chassis.db import Database
 from chassis.paging import Pager
-from chassis.rpc import server
 from services.registry import registry, store
+from services.registry.keeper import Keeper, superseded
 from services.registry.models import HistoryEntry
-from services.registry.roster import HEARTBEAT_INTERVAL_S, Roster
+from services.registry.peers import Peers
+from services.registry.roster import Roster, key_of
+from services.registry.work import Work
 
 
 class RegistryRpc:
@@ -20,61 +23,88 @@ class RegistryRpc:
 
     service = pb.DESCRIPTOR.services_by_name["RegistryService"]
 
-    def __init__(self, database: Database, roster: Roster, pager: Pager) -> None:
+    def __init__(
+        self, database: Database, roster: Roster, keeper: Keeper, work: Work, processes: Peers, pager: Pager
+    ) -> None:
         self._database = database
         self._roster = roster
+        self._keeper = keeper
+        self._work = work
+        self._peers = processes
         self._pager = pager
+        # Contracts that are known to be stored.
+        self._stored: set[str] = set()
 
     async def ListServices(self, _request: pb.ListServicesRequest) -> pb.ListServicesResponse:
-        names = self._roster.services()
-        return pb.ListServicesResponse(services=[registry.summary(name, self._roster.of(name)) for name in names])
+        await self._keeper.began()
+        summaries = [registry.summary(name, self._instances(name)) for name in self._roster.services()]
+        return pb.ListServicesResponse(services=summaries, preserving=self._roster.preserved > 0)
 
     async def GetService(self, request: pb.GetServiceRequest) -> pb.ServiceSummary:
-        return registry.summary(request.name, self._roster.of(request.name))
+        await self._keeper.began()
+        return registry.summary(request.name, self._instances(request.name))
 
     async def ListInstances(self, request: pb.ListInstancesRequest) -> pb.ListInstancesResponse:
-        return pb.ListInstancesResponse(instances=self._roster.of(request.name))
+        await self._keeper.began()
+        if request.HasField("at"):
+            found = await self._at(request)
+        else:
+            found = self._instances(request.name)
+        return pb.ListInstancesResponse(instances=registry.wanted(found, request))
 
     async def ListHistory(self, request: pb.ListHistoryRequest) -> pb.ListHistoryResponse:
         columns = {"id": HistoryEntry.id, "occurred_at": HistoryEntry.occurred_at}
         page = self._pager.page(request, columns, default="-occurred_at")
         # The rows are the platform's; whoever may read the registry sees them.
         async with self._database.transaction(identity.service_principal("registry", None)) as session:
-            rows, cursor = page.cut((await session.scalars(page.apply(store.history_of(request.name)))).all())
+            query = page.apply(store.history_of(request.name, request.instance_id))
+            rows, cursor = page.cut((await session.scalars(query)).all())
         if not rows and not request.cursor:
             self._roster.of(request.name)
         return pb.ListHistoryResponse(entries=[_entry(row) for row in rows], next_cursor=cursor)
 
     async def Register(self, request: pb.RegisterRequest) -> pb.Registration:
         registry.check_owner(call.current().principal, request.name)
-        async with self._database.transaction() as session:
-            instance = await registry.register(session, request.name, request.instance, request.contract)
-        self._roster.take(instance)
-        return pb.Registration(instance=instance, heartbeat_interval_s=HEARTBEAT_INTERVAL_S)
+        await self._keeper.began()
+        self._check_place(request)
+        contract = await self._keep_contract(request.contract)
+        instance = await self._keeper.change(
+            key_of(request.name, request.instance.id),
+            lambda known: registry.registered(known, request, contract),
+            audit=registry.trail(request.instance.id),
+        )
+        assert instance is not None
+        entry = await self._keeper.known(request.name, instance.id)
+        entry.home = self._peers.id
+        await self._work.replace(entry)
+        return pb.Registration(instance=instance, heartbeat_interval_s=self._roster.interval_s)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> Empty:
         registry.check_owner(call.current().principal, request.name)
-        self._roster.beat(request.name, request.instance_id, request.epoch, ready=request.ready)
+        entry = await self._keeper.known(request.name, request.instance_id, request.epoch)
+        self._roster.beat(entry, self._peers.id, time.monotonic(), ready=request.ready)
+        await self._work.settle(entry)
         return Empty()
 
-    @server.transactional
-    async def Deregister(self, request: pb.DeregisterRequest, session: AsyncSession) -> Empty:
+    async def Attend(self, request: pb.AttendRequest) -> AsyncIterator[pb.AttendResponse]:
         registry.check_owner(call.current().principal, request.name)
-        entry = self._roster.find(request.name, request.instance_id)
-        registry.concerning(session, entry.instance)
-        self._roster.leave(entry, "deregistered")
+        entry = await self._keeper.known(request.name, request.instance_id, request.epoch)
+        async for interval_s in self._work.attend(entry):
+            yield pb.AttendResponse(heartbeat_interval_s=interval_s)
+
+    async def Deregister(self, request: pb.DeregisterRequest) -> Empty:
+        await self._leave(request, pb.INSTANCE_STATE_GONE, "deregistered")
         return Empty()
 
-    @server.transactional
-    async def Drain(self, request: pb.DrainRequest, session: AsyncSession) -> Empty:
-        registry.check_owner(call.current().principal, request.name)
-        entry = self._roster.find(request.name, request.instance_id)
-        registry.concerning(session, entry.instance)
-        self._roster.drain(entry)
+    async def Drain(self, request: pb.DrainRequest) -> Empty:
+        await self._leave(request, pb.INSTANCE_STATE_DRAINING, "drained")
         return Empty()
 
-    async def Watch(self, _request: pb.WatchRequest) -> AsyncIterator[pb.WatchResponse]:
-        async for change in self._roster.watch():
+    async def Watch(self, request: pb.WatchRequest) -> AsyncIterator[pb.WatchResponse]:
+        await self._keeper.began()
+        if request.after_revision > self._roster.feed.revision:
+            await self._keeper.fresh()
+        async for change in self._roster.feed.follow(request.after_revision, frozenset(request.services)):
             yield change
 
     async def GetContract(self, request: pb.GetContractRequest) -> pb.Contract:
@@ -84,6 +114,49 @@ class RegistryRpc:
             raise errors.NotFound
         return pb.Contract(descriptor_set=found)
 
+    def _instances(self, service: str) -> list[pb.Instance]:
+        now = time.monotonic()
+        return [registry.now_seen(entry, now, self._peers.id) for entry in self._roster.of(service)]
+
+    async def _at(self, request: pb.ListInstancesRequest) -> list[pb.Instance]:
+        moment = request.at.ToDatetime(UTC)
+        registry.check_moment(moment)
+        async with self._database.transaction(identity.service_principal("registry", None)) as session:
+            rows = await store.instances_at(session, request.name, moment)
+        if not rows:
+            self._roster.of(request.name)
+        return [pb.Instance.FromString(row) for row in rows]
+
+    def _check_place(self, request: pb.RegisterRequest) -> None:
+        if other := self._roster.elsewhere(request.name, request.instance.id):
+            raise errors.AlreadyExists(f"the instance is one of {other}")
+        asking = pb.Instance(id=request.instance.id, address=request.instance.address, epoch=request.epoch)
+        if request.epoch and self._roster.successor(asking) is not None:
+            raise superseded()
+
+    async def _keep_contract(self, contract: bytes) -> str:
+        digest = registry.digest(contract)
+        if digest and digest not in self._stored:
+            async with self._database.transaction(identity.service_principal("registry", None)) as session:
+                await store.keep_contract(session, digest, contract)
+            self._stored.add(digest)
+        return digest
+
+    async def _leave(
+        self, request: pb.DeregisterRequest | pb.DrainRequest, state: pb.InstanceState, reason: str
+    ) -> None:
+        registry.check_owner(call.current().principal, request.name)
+        try:
+            entry = await self._keeper.known(request.name, request.instance_id)
+        except errors.NotFound:
+            # Taken out before: that it is asked again is no mistake.
+            found = self._roster.find(request.name, request.instance_id)
+            if found is None or state != pb.INSTANCE_STATE_GONE:
+                raise
+            return
+        trail = registry.trail(request.instance_id)
+        await self._keeper.change(entry.key, lambda known: registry.left(known, state, reason), audit=trail)
+
 
 def _entry(row: HistoryEntry) -> pb.HistoryEntry:
     entry = pb.HistoryEntry(
@@ -92,6 +165,8 @@ def _entry(row: HistoryEntry) -> pb.HistoryEntry:
         from_state=registry.state_of(row.from_state),
         to_state=registry.state_of(row.to_state),
         reason=row.reason,
+        health_score=row.health_score,
+        revision=row.revision,
     )
     entry.occurred_at.FromDatetime(row.occurred_at)
     return entry

@@ -1,26 +1,19 @@
 """The queries of registry."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncSession
+from switchyard.registry.v1 import registry_pb2 as pb
 
 from chassis.identity import PLATFORM
-from services.registry.models import Contract, HistoryEntry, Instance
+from services.registry.models import Contract, HistoryEntry
 
-_NEXT_EPOCH = sa.text(
-    "INSERT INTO epochs AS e (tenant_id, service, last) VALUES (:tenant, :service, 1) "
-    "ON CONFLICT (tenant_id, service) DO UPDATE SET last = e.last + 1 RETURNING last"
-)
-
-
-async def next_epoch(session: AsyncSession, service: str) -> int:
-    """A number for a service that no registration before has had."""
-    epoch: int = (await session.execute(_NEXT_EPOCH, {"tenant": PLATFORM, "service": service})).scalar_one()
-    return epoch
+# Who left longer before a moment is not shown at it, even to who asks for those that are gone.
+_REMEMBERED = timedelta(days=1)
 
 
 async def keep_contract(session: AsyncSession, digest: str, descriptor_set: bytes) -> None:
@@ -34,19 +27,22 @@ async def contract(session: AsyncSession, digest: str) -> bytes | None:
     return await session.scalar(sa.select(Contract.descriptor_set).where(Contract.digest == digest))
 
 
-async def instances(session: AsyncSession) -> Sequence[Instance]:
-    """All that is registered."""
-    return (await session.scalars(sa.select(Instance).order_by(Instance.registered_at))).all()
-
-
-async def instance(session: AsyncSession, instance_id: str | UUID) -> Instance | None:
-    """One instance, locked."""
-    found: Instance | None = await session.scalar(
-        sa.select(Instance).where(Instance.id == instance_id).with_for_update()
+async def instances_at(session: AsyncSession, service: str, moment: datetime) -> Sequence[bytes]:
+    """The instances of a service as they were at a moment, serialized; those that had just left too."""
+    last = (
+        sa.select(HistoryEntry)
+        .where(HistoryEntry.service == service, HistoryEntry.occurred_at <= moment)
+        .ext(postgresql.distinct_on(HistoryEntry.instance_id))
+        .order_by(HistoryEntry.instance_id, HistoryEntry.occurred_at.desc(), HistoryEntry.revision.desc())
+        .subquery()
     )
-    return found
+    gone_long_ago = sa.and_(last.c.to_state == pb.INSTANCE_STATE_GONE, last.c.occurred_at < moment - _REMEMBERED)
+    # What was written before the history kept the instances has none.
+    shown = sa.and_(sa.not_(gone_long_ago), last.c.instance != b"")
+    return (await session.scalars(sa.select(last.c.instance).where(shown).order_by(last.c.revision))).all()
 
 
-def history_of(service: str) -> "sa.Select[Any]":
-    """A service's history."""
-    return sa.select(HistoryEntry).where(HistoryEntry.service == service)
+def history_of(service: str, instance_id: str) -> "sa.Select[Any]":
+    """A service's history, or that of one of its instances."""
+    query = sa.select(HistoryEntry).where(HistoryEntry.service == service)
+    return query.where(HistoryEntry.instance_id == instance_id) if instance_id else query

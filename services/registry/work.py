@@ -1,73 +1,172 @@
-"""What registry does by itself: it watches over the instances and writes down what becomes of them."""
+"""What registry does by itself: it looks after the instances, and the processes of the registry tell each other."""
 
 import asyncio
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any, Final
 
-import grpc
-import grpc.aio
+import nats.errors
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from nats.aio.client import Client as Nats
+from nats.aio.msg import Msg
+from nats.js.errors import Error as JetStreamError
+from opentelemetry.metrics import CallbackOptions, Observation
 
-from chassis import errors, identity
-from chassis.db import Database
-from services.registry import registry
-from services.registry.roster import Change, Entry, Roster
+from chassis import errors, telemetry
+from chassis.buckets import Bucket
+from services.registry import intake, peers, probing, registry, rules
+from services.registry.keeper import Keeper
+from services.registry.peers import Peers
+from services.registry.roster import Entry, Roster
 
-PROBE_TIMEOUT_S = 0.5
-LOOK_EVERY_S = 0.2
-RETRY_S = 0.5
-BATCH_MAX = 100
+TICK_S: Final = 0.1
+# A tick that comes so much too late: this process did not run, and heard nobody.
+PAUSED_S: Final = 1.0
+# A probe that failed is repeated after this: two in a row are proof.
+AGAIN_S: Final = 0.1
+PROBES_IN_A_ROW: Final = 4
+PROBES_AT_ONCE: Final = 256
 
 log = structlog.get_logger()
 
 
-async def observe(database: Database, roster: Roster) -> None:
-    """Begin with what is registered, then look after it until cancelled."""
-    while True:
+class Work:
+    """Looks after the instances that this process is responsible for."""
+
+    def __init__(self, nats: Nats, roster: Roster, keeper: Keeper, processes: Peers, bucket: Bucket) -> None:
+        self._nats = nats
+        self._roster = roster
+        self._keeper = keeper
+        self._peers = processes
+        self._probing = asyncio.Semaphore(PROBES_AT_ONCE)
+        self._stream = bucket.stream
+        self._subject = f"{peers.SUBJECT}.{bucket.stream}"
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def look_after(self) -> None:
+        """Probe who is silent, and write down who has changed, until cancelled."""
+        before = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if now - before > PAUSED_S:
+                self._roster.grace(now, now - before)
+            before = now
+            self._look(now)
+            await asyncio.sleep(TICK_S)
+
+    def _look(self, now: float) -> None:
+        for entry in self._roster.due(now):
+            if not self._peers.responsible(entry.key, entry.home, now):
+                continue
+            # Cut off from the others we cannot write, and do not hear what they hear.
+            if self._roster.doubtful(entry, now) and not self._peers.cut_off(now):
+                self.examine(entry)
+            elif self._roster.judge(entry, entry.instance, now) is not None:
+                self._begin(self.settle(entry))
+
+    def examine(self, entry: Entry) -> None:
+        """Probe an instance now, and draw the conclusion."""
+        if not entry.examined and not entry.gone:
+            entry.examined = True
+            self._begin(self._examine(entry))
+
+    async def _examine(self, entry: Entry) -> None:
         try:
-            async with database.transaction(identity.service_principal("registry", None)) as session:
-                found = await registry.registered(session)
-            break
-        except errors.Unavailable:
-            await asyncio.sleep(RETRY_S)
-    roster.restore(found)
-    await asyncio.gather(_look(roster), _write_down(database, roster))
+            for _ in range(PROBES_IN_A_ROW):
+                signs = entry.signs
+                silent = rules.overdue(signs, time.monotonic(), self._roster.interval_s)
+                timeout_s = probing.TIMEOUT_S if silent else probing.PATIENT_TIMEOUT_S
+                async with self._probing:
+                    answer = await probing.probe(entry.instance.address, timeout_s)
+                self._roster.probed(entry, answer, time.monotonic())
+                await self.settle(entry)
+                if max(signs.refused, signs.unanswered) in (0, rules.FAILURES):
+                    return
+                await asyncio.sleep(AGAIN_S)
+        finally:
+            entry.examined = False
 
-
-async def _look(roster: Roster) -> None:
-    while True:
-        await asyncio.gather(*(_probe(roster, entry) for entry in roster.silent()))
-        await asyncio.sleep(LOOK_EVERY_S)
-
-
-async def _probe(roster: Roster, entry: Entry) -> None:
-    """Ask a silent instance by gRPC's health protocol whether it serves."""
-    async with grpc.aio.insecure_channel(entry.instance.address) as channel:
+    async def settle(self, entry: Entry) -> None:
+        """Write how an instance is; what cannot be written now is written at one of the next looks."""
         try:
-            health: Any = health_pb2_grpc.HealthStub(channel)
-            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
-            answers = answer.status == health_pb2.HealthCheckResponse.SERVING
-        except grpc.aio.AioRpcError:
-            answers = False
-    roster.probed(entry, answers=answers)
+            await self._keeper.settle(entry)
+        except errors.Unavailable as failure:
+            log.info("state_not_written", key=entry.key, error=repr(failure))
+
+    async def replace(self, entry: Entry) -> None:
+        """An instance has registered: who was at its address is gone."""
+        for before in self._roster.replaced(entry.instance):
+            await self.settle(before)
+
+    async def attend(self, entry: Entry) -> AsyncIterator[int]:
+        """The seconds between two heartbeats, whenever they change. When the stream breaks, the instance is probed."""
+        entry.attending += 1
+        entry.home = self._peers.id
+        try:
+            while True:
+                told_s = self._roster.interval_s
+                yield told_s
+                await self._roster.interval_changed(told_s)
+        finally:
+            entry.attending -= 1
+            if not entry.attending:
+                self.examine(entry)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def tell(self) -> None:
+        """Tell the other processes whom this one has heard, until cancelled."""
+        await self._nats.subscribe(self._subject, cb=self._hear)
+        while True:
+            heard, self._roster.fresh = self._roster.fresh, {}
+            try:
+                if self._nats.is_connected:
+                    await self._nats.publish(self._subject, peers.digest(self._peers.id, heard))
+            except nats.errors.Error as failure:
+                log.info("not_told", error=repr(failure))
+            await asyncio.sleep(peers.EVERY_S)
+
+    async def _hear(self, message: Msg) -> None:
+        try:
+            process, heard = peers.read(message.data)
+        except ValueError:
+            return
+        now = time.monotonic()
+        if self._peers.heard(process, now):
+            self._roster.grace(now, rules.MISSED * self._roster.interval_s)
+        if process != self._peers.id:
+            self._roster.heard(process, heard, now)
+
+    async def forget(self) -> None:
+        """Forget those that left long ago, once the history has them."""
+        found = self._roster.forgettable()
+        written = await self._written() if found else 0
+        for entry in found:
+            if entry.instance.revision <= written:
+                await self._keeper.forget(entry)
+
+    async def _written(self) -> int:
+        """Until which revision the history is complete. Raises `Unavailable`."""
+        try:
+            context = self._nats.jetstream()
+            told = await context.consumer_info(self._stream, intake.DURABLE)
+        except (nats.errors.Error, JetStreamError) as failure:
+            raise errors.Unavailable(f"the history was not asked: {failure!r}") from failure
+        return told.ack_floor.stream_seq if told.ack_floor is not None else 0
 
 
-async def _write_down(database: Database, roster: Roster) -> None:
-    """Write changes into the history in their order; while the database is away they wait."""
-    while True:
-        batch = [await roster.unrecorded.get()]
-        while not roster.unrecorded.empty() and len(batch) < BATCH_MAX:
-            batch.append(roster.unrecorded.get_nowait())
-        while not await _written(database, batch):
-            await asyncio.sleep(RETRY_S)
+def measure(roster: Roster) -> None:
+    """Show how many instances there are in each state, and whether any is kept."""
 
+    def instances(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {"state": registry.state_name(state)}) for state, count in roster.counts.items()]
 
-async def _written(database: Database, batch: list[Change]) -> bool:
-    try:
-        async with database.transaction(identity.service_principal("registry", None)) as session:
-            for change in batch:
-                await registry.record(session, change)
-    except errors.Error as failure:
-        log.warning("history_delayed", error=repr(failure), changes=len(batch))
-        return False
-    return True
+    def preserved(_options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(roster.preserved)]
+
+    meter = telemetry.meter()
+    meter.create_observable_gauge("registry.instances", [instances])
+    meter.create_observable_gauge("registry.instances.preserved", [preserved])

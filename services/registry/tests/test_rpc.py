@@ -2,166 +2,232 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from switchyard.registry.v1 import registry_pb2 as pb
-from switchyard.registry.v1 import registry_pb2_grpc
-from uuid_utils.compat import uuid7
 
-from chassis import errors, identity, registration
-from chassis.testing import Running, Serve, Tenant
-from services.registry.__main__ import build
-
-CONTRACT = registration.contract([pb.DESCRIPTOR.services_by_name["RegistryService"]])
-
-
-async def _running(serve: Serve) -> Running:
-    return await serve("registry", build)
-
-
-def _as(running: Running, service: str) -> Any:
-    return registry_pb2_grpc.RegistryServiceStub(running.channel(identity.service_principal(service, None)))
-
-
-def _reader(running: Running) -> Any:
-    return registry_pb2_grpc.RegistryServiceStub(running.channel(Tenant().user()))
-
-
-def _request(service: str, **told: Any) -> pb.RegisterRequest:
-    instance = pb.Instance(**({"id": str(uuid7()), "address": "127.0.0.1:1"} | told))
-    return pb.RegisterRequest(name=service, instance=instance, contract=CONTRACT)
-
-
-def _name() -> str:
-    return f"s{uuid7().hex[-12:]}"
+from chassis import errors
+from services.registry.tests.conftest import CONTRACT, Listen, Registry, Start, request
 
 
 class TestRegister:
-    async def test_answers_epoch_and_interval(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
+    async def test_answers_epoch_and_interval(self, registry: Registry, name: str) -> None:
+        stub = registry.acting(name)
 
-        first, second = await stub.Register(_request(name)), await stub.Register(_request(name))
+        first, second = await stub.Register(request(name)), await stub.Register(request(name))
 
-        assert (first.instance.epoch, second.instance.epoch) == (1, 2)
+        assert 0 < first.instance.epoch < second.instance.epoch
         assert (first.instance.state, first.heartbeat_interval_s) == (pb.INSTANCE_STATE_STARTING, 1)
 
-    async def test_a_service_speaks_for_itself_only(self, serve: Serve) -> None:
+    async def test_a_service_speaks_for_itself_only(self, registry: Registry) -> None:
         with pytest.raises(errors.Denied):
-            await _as(await _running(serve), "orders").Register(_request("inventory"))
+            await registry.acting("orders").Register(request("inventory"))
 
-    async def test_a_bad_contract_is_refused(self, serve: Serve) -> None:
-        name = _name()
-        request = _request(name)
-        request.contract = b"\xff\xff"
+    async def test_a_bad_contract_is_refused(self, registry: Registry, name: str) -> None:
+        asked = request(name)
+        asked.contract = b"\xff\xff"
 
         with pytest.raises(errors.Invalid):
-            await _as(await _running(serve), name).Register(request)
+            await registry.acting(name).Register(asked)
 
-    async def test_parallel_registrations_get_epochs_of_their_own(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
+    async def test_parallel_registrations_get_epochs_of_their_own(self, registry: Registry, name: str) -> None:
+        stub = registry.acting(name)
 
-        answers = await asyncio.gather(*(stub.Register(_request(name)) for _ in range(10)))
+        answers = await asyncio.gather(*(stub.Register(request(name)) for _ in range(10)))
 
-        assert sorted(answer.instance.epoch for answer in answers) == list(range(1, 11))
+        assert len({answer.instance.epoch for answer in answers}) == 10
+
+    async def test_the_id_of_another_services_instance_is_taken(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name)
+
+        with pytest.raises(errors.AlreadyExists):
+            await registry.acting(f"{name}x").Register(request(f"{name}x", id=instance.id))
+
+    async def test_a_successor_keeps_the_epoch_from_its_predecessor(self, registry: Registry, name: str) -> None:
+        zombie = await registry.register(name)
+        successor = await registry.register(name, id=zombie.id)
+
+        for attempt in (registry.beat(zombie), registry.register(name, id=zombie.id, epoch=zombie.epoch)):
+            with pytest.raises(errors.Conflict) as refused:
+                await attempt
+            assert refused.value.code == "SUPERSEDED"
+
+        listed = await registry.reader.ListInstances(pb.ListInstancesRequest(name=name))
+        assert [each.epoch for each in listed.instances] == [successor.epoch]
+
+    async def test_the_same_process_may_register_again(self, registry: Registry, name: str) -> None:
+        first = await registry.register(name)
+
+        again = await registry.register(name, id=first.id, epoch=first.epoch)
+
+        assert again.epoch > first.epoch
+
+    async def test_whose_address_is_taken_is_gone_and_stays_so(self, registry: Registry, name: str) -> None:
+        before = await registry.register(name)
+
+        after = await registry.register(name, address=before.address)
+
+        assert await registry.state(name) == [pb.INSTANCE_STATE_GONE, pb.INSTANCE_STATE_PASSING]
+        assert after.address == before.address
+        for attempt in (
+            registry.beat(before),
+            registry.register(name, id=before.id, address=before.address, epoch=before.epoch),
+        ):
+            with pytest.raises(errors.Conflict) as refused:
+                await attempt
+            assert refused.value.code == "SUPERSEDED"
 
 
 class TestHeartbeat:
-    async def test_the_first_ready_one_makes_it_pass(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
-        instance = (await stub.Register(_request(name))).instance
+    async def test_the_first_ready_one_makes_it_pass(self, registry: Registry, name: str) -> None:
+        instance = (await registry.acting(name).Register(request(name))).instance
 
-        await stub.Heartbeat(pb.HeartbeatRequest(name=name, instance_id=instance.id, epoch=instance.epoch, ready=True))
+        await registry.beat(instance)
 
-        listed = await _reader(running).ListInstances(pb.ListInstancesRequest(name=name))
-        assert [one.state for one in listed.instances] == [pb.INSTANCE_STATE_PASSING]
+        assert await registry.state(name) == [pb.INSTANCE_STATE_PASSING]
 
-    async def test_a_past_epoch_is_not_found(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
-        instance = (await stub.Register(_request(name))).instance
-        await stub.Register(_request(name, id=instance.id))
+    async def test_one_that_is_not_ready_warns_until_it_is_twice(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name)
+
+        await registry.beat(instance, ready=False)
+        warned = await registry.state(name)
+        await registry.beat(instance)
+        still = await registry.state(name)
+        await registry.beat(instance)
+
+        assert warned == still == [pb.INSTANCE_STATE_WARNING]
+        assert await registry.state(name) == [pb.INSTANCE_STATE_PASSING]
+
+    async def test_an_unknown_instance_is_not_found(self, registry: Registry, name: str) -> None:
+        unknown = pb.Instance(id=request(name).instance.id, service=name, epoch=1)
 
         with pytest.raises(errors.NotFound):
-            await stub.Heartbeat(pb.HeartbeatRequest(name=name, instance_id=instance.id, epoch=instance.epoch))
+            await registry.beat(unknown)
+
+
+class TestDeregister:
+    async def test_it_is_gone_and_remembered(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name)
+        gone = pb.DeregisterRequest(name=name, instance_id=instance.id)
+
+        await registry.acting(name).Deregister(gone)
+        await registry.acting(name).Deregister(gone)
+
+        here = await registry.reader.ListInstances(pb.ListInstancesRequest(name=name))
+        summary = await registry.reader.GetService(pb.GetServiceRequest(name=name))
+        assert (list(here.instances), await registry.state(name)) == ([], [pb.INSTANCE_STATE_GONE])
+        assert (summary.instances_total, dict(summary.instances_by_state)) == (0, {"gone": 1})
+        with pytest.raises(errors.NotFound):
+            await registry.beat(instance)
+
+    async def test_an_unknown_instance_is_not_found(self, registry: Registry, name: str) -> None:
+        with pytest.raises(errors.NotFound):
+            await registry.acting(name).Deregister(
+                pb.DeregisterRequest(name=name, instance_id=request(name).instance.id)
+            )
+
+
+class TestDrain:
+    async def test_it_survives_a_restart_and_heartbeats(self, start: Start, name: str) -> None:
+        first = await start()
+        instance = await first.register(name)
+        await first.acting(name).Drain(pb.DrainRequest(name=name, instance_id=instance.id))
+
+        second = await start()
+        await second.beat(instance)
+        again = await second.register(name, id=instance.id, epoch=instance.epoch)
+        await second.beat(again)
+
+        assert await second.state(name) == await first.state(name) == [pb.INSTANCE_STATE_DRAINING]
 
 
 class TestWatch:
-    async def test_snapshot_then_changes(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
-        before = (await stub.Register(_request(name))).instance
-        stream = stub.Watch(pb.WatchRequest()).__aiter__()
-        snapshot = await stream.__anext__()
+    async def test_snapshot_then_changes(self, registry: Registry, name: str) -> None:
+        stub = registry.acting(name)
+        before = (await stub.Register(request(name))).instance
+        stream = aiter(stub.Watch(pb.WatchRequest()))
+        snapshot = await anext(stream)
 
         await stub.Deregister(pb.DeregisterRequest(name=name, instance_id=before.id))
-        change = await _next_of(stream, name)
+        change = await anext(stream)
 
         assert snapshot.snapshot
         assert before.id in {instance.id for instance in snapshot.instances}
         assert [(one.id, one.state) for one in change.instances] == [(before.id, pb.INSTANCE_STATE_GONE)]
 
-    async def test_a_dead_instance_is_critical_within_three_seconds(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        stub = _as(running, name)
-        # Others that are well: one silent among many is not a failure of ours.
-        stream = stub.Watch(pb.WatchRequest()).__aiter__()
-        await stream.__anext__()
-        dead = (await stub.Register(_request(name))).instance
+    async def test_of_some_services_only(self, registry: Registry, name: str) -> None:
+        stub = registry.acting(name)
+        stream = aiter(stub.Watch(pb.WatchRequest(services=[name])))
+        await anext(stream)
+        await registry.register(f"{name}x")
+        instance = await registry.register(name)
 
-        async with asyncio.timeout(3):
-            while (await _next_of(stream, name)).instances[0].state != pb.INSTANCE_STATE_CRITICAL:
-                pass
+        change = await anext(stream)
 
-        assert dead.service == name
+        assert {each.id for each in change.instances} == {instance.id}
 
 
-class TestRestart:
-    async def test_what_was_registered_is_known_again(self, serve: Serve) -> None:
-        first, name = await _running(serve), _name()
-        stub = _as(first, name)
-        instance = (await stub.Register(_request(name))).instance
-        await stub.Heartbeat(pb.HeartbeatRequest(name=name, instance_id=instance.id, epoch=1, ready=True))
-        await _until_recorded(first, name, 2)
+class TestListInstances:
+    async def test_by_state(self, registry: Registry, name: str, listen: Listen) -> None:
+        passing = await registry.register(name, address=await listen())
+        starting = (await registry.acting(name).Register(request(name))).instance
+        await registry.acting(name).Drain(pb.DrainRequest(name=name, instance_id=starting.id))
 
-        second = await _running(serve)
-        stream = _as(second, name).Watch(pb.WatchRequest()).__aiter__()
-        known: set[str] = set()
-        async with asyncio.timeout(10):
-            while instance.id not in known:
-                known |= {one.id for one in (await stream.__anext__()).instances}
+        asked = pb.ListInstancesRequest(name=name, state=[pb.INSTANCE_STATE_PASSING])
+        found = (await registry.reader.ListInstances(asked)).instances
 
-        kept = await _reader(second).ListInstances(pb.ListInstancesRequest(name=name))
-        assert [one.state for one in kept.instances] == [pb.INSTANCE_STATE_PASSING]
+        assert [each.id for each in found] == [passing.id]
+
+    async def test_as_they_were(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name, zone="a")
+        await registry.acting(name).Deregister(pb.DeregisterRequest(name=name, instance_id=instance.id))
+        gone, passed, _registered = await registry.history(name, 3)
+
+        asked = pb.ListInstancesRequest(name=name, at=passed.occurred_at)
+        then = (await registry.reader.ListInstances(asked)).instances
+        asked = pb.ListInstancesRequest(name=name, at=gone.occurred_at)
+        later = (await registry.reader.ListInstances(asked)).instances
+
+        assert [(each.id, each.state, each.zone) for each in then] == [(instance.id, pb.INSTANCE_STATE_PASSING, "a")]
+        assert list(later) == []
+
+    async def test_the_future_is_not_known(self, registry: Registry, name: str) -> None:
+        asked = pb.ListInstancesRequest(name=name)
+        asked.at.FromJsonString("9999-01-01T00:00:00Z")
+
+        with pytest.raises(errors.Invalid):
+            await registry.reader.ListInstances(asked)
+
+
+class TestListServices:
+    async def test_zones_states_and_scores(self, registry: Registry, name: str) -> None:
+        await registry.register(name, zone="b")
+        await registry.register(name, zone="a")
+
+        services = (await registry.reader.ListServices(pb.ListServicesRequest())).services
+
+        (found,) = [each for each in services if each.name == name]
+        assert (found.state, found.health_score, list(found.zones)) == (pb.INSTANCE_STATE_PASSING, 100, ["a", "b"])
 
 
 class TestGetContract:
-    async def test_is_what_was_registered(self, serve: Serve) -> None:
-        running, name = await _running(serve), _name()
-        instance = (await _as(running, name).Register(_request(name))).instance
+    async def test_is_what_was_registered(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name)
 
-        contract = await _as(running, name).GetContract(pb.GetContractRequest(digest=instance.contract_digest))
+        contract = await registry.acting(name).GetContract(pb.GetContractRequest(digest=instance.contract_digest))
 
         assert contract.descriptor_set == CONTRACT
 
 
 class TestGetService:
-    async def test_an_unknown_service_is_not_found(self, serve: Serve) -> None:
+    async def test_an_unknown_service_is_not_found(self, registry: Registry) -> None:
         with pytest.raises(errors.NotFound):
-            await _reader(await _running(serve)).GetService(pb.GetServiceRequest(name="nobody"))
+            await registry.reader.GetService(pb.GetServiceRequest(name="nobody"))
 
 
-async def _next_of(stream: AsyncIterator[pb.WatchResponse], name: str) -> pb.WatchResponse:
-    while True:
-        change = await anext(stream)
-        if change.instances[0].service == name:
-            return change
-
-
-async def _until_recorded(running: Running, name: str, count: int) -> None:
-    async with asyncio.timeout(10):
-        while len((await _reader(running).ListHistory(pb.ListHistoryRequest(name=name))).entries) < count:
-            await asyncio.sleep(0.02)
+async def states_of(stream: AsyncIterator[pb.WatchResponse], instance: pb.Instance) -> AsyncIterator[pb.InstanceState]:
+    """The states that a watcher is told of an instance."""
+    async for change in stream:
+        for each in change.instances:
+            if each.id == instance.id:
+                yield each.state

@@ -1,0 +1,76 @@
+"""The processes of the registry among themselves.
+
+Each tells the others twice a second whom it has heard since, over core NATS: what is lost is told by the next
+heartbeat. It hears itself too, and by that knows that it is not cut off: a process that is knows of no heartbeats but
+those that are sent to it, and must not judge the others' instances.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from uuid_utils.compat import uuid7
+
+SUBJECT: Final = "registry.heard"
+EVERY_S: Final = 0.5
+# A process not heard of for this long is dead, and its instances are looked after by another.
+SILENT_S: Final = 3.0
+_ID: Final = 16
+_ENTRY: Final = struct.Struct("16sB")
+_BEAT, _READY = 1, 2
+
+
+class Heard(NamedTuple):
+    """A sign of life of an instance; `token` is its id as bytes. Without `beat` it has answered a probe."""
+
+    token: bytes
+    beat: bool
+    ready: bool
+
+
+def digest(process: bytes, heard: Mapping[bytes, Heard]) -> bytes:
+    """Whom a process has heard, to be told to the others."""
+    flags = ((each.token, _BEAT * each.beat | _READY * each.ready) for each in heard.values())
+    return process + b"".join(_ENTRY.pack(token, flag) for token, flag in flags)
+
+
+def read(data: bytes) -> tuple[bytes, Iterator[Heard]]:
+    """The process that speaks, and whom it has heard. Raises `ValueError`."""
+    if len(data) < _ID or (len(data) - _ID) % _ENTRY.size:
+        raise ValueError("not a digest")
+    entries = _ENTRY.iter_unpack(memoryview(data)[_ID:])
+    return data[:_ID], (Heard(token, bool(flag & _BEAT), bool(flag & _READY)) for token, flag in entries)
+
+
+@dataclass
+class Peers:
+    """Which processes live, and which of them looks after an instance. Times are monotonic."""
+
+    id: bytes = field(default_factory=lambda: uuid7().bytes)
+    _heard_at: dict[bytes, float] = field(default_factory=dict)
+    _cut_off: bool = True
+
+    def heard(self, process: bytes, now: float) -> bool:
+        """A process has spoken. True when it is this one, heard again after it was cut off."""
+        back = process == self.id and self.cut_off(now)
+        self._heard_at[process] = now
+        return back
+
+    def cut_off(self, now: float) -> bool:
+        """Whether this process does not even hear itself."""
+        return now - self._heard_at.get(self.id, -SILENT_S) > SILENT_S
+
+    def responsible(self, key: str, home: bytes, now: float) -> bool:
+        """Whether this process looks after an instance: it heard it last, or who did is dead and it is our turn."""
+        if home == self.id:
+            return True
+        if self.cut_off(now):
+            return False
+        living = [each for each, at in self._heard_at.items() if now - at <= SILENT_S]
+        return home not in living and self.id == _chosen(key, living)
+
+
+def _chosen(key: str, living: Iterable[bytes]) -> bytes:
+    return max(living, key=lambda process: crc32(process + key.encode()))
