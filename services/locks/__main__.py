@@ -20,6 +20,7 @@ def build(service: Service) -> None:
     service.background(keeper.run())
     service.background(work.look_after(service.nats, keeper, line, hosts))
     service.background(work.expire(keeper))
+    service.background(work.end_circles(keeper, line, hosts.me))
     service.background(work.tell(service.database, keeper))
     service.needs(keeper.ready)
 

@@ -69,9 +69,10 @@ class Documents:
         self._known: dict[str, _Known] = {}
         self._by_id: dict[tuple[str, bytes], str] = {}
         self._lots: dict[int, dict[bytes, Lapsed]] = defaultdict(dict)
-        # Keys of the locks in use, by tenant; of those that somebody waits for; of those with losses to be told.
+        # By tenant, the keys of the locks in use, and of those that somebody waits for.
         self._in_use: dict[str, set[str]] = defaultdict(set)
-        self.awaited: set[str] = set()
+        self._awaited: dict[str, set[str]] = defaultdict(set)
+        # The locks with losses to be told, since when (monotonic).
         self.untold: dict[str, float] = {}
 
     def get(self, key: str) -> Document:
@@ -87,9 +88,13 @@ class Documents:
         """The locks of a tenant that are held or waited for."""
         return [self._known[key].document for key in self._in_use.get(str(tenant), ())]
 
+    def awaited(self, tenant: UUID) -> list[Document]:
+        """The locks of a tenant that somebody waits for."""
+        return [self._known[key].document for key in self._awaited.get(str(tenant), ())]
+
     def all_awaited(self) -> list[Document]:
-        """The locks that somebody waits for."""
-        return [self._known[key].document for key in self.awaited]
+        """The locks of all tenants that somebody waits for."""
+        return [self._known[key].document for keys in self._awaited.values() for key in keys]
 
     def take(self, seen: Document, now: float) -> bool:
         """Learn of a document; whether it is newer than what was known. `now` is monotonic, in seconds."""
@@ -150,18 +155,22 @@ class Documents:
                 del self._lots[lot]
 
     def _sort(self, key: str, lock: StoredLock, now: float) -> None:
-        tenant = key.partition(".")[0]
-        if lock.leases or lock.waiters:
-            self._in_use[tenant].add(key)
-        elif tenant in self._in_use:
-            self._in_use[tenant].discard(key)
-            if not self._in_use[tenant]:
-                del self._in_use[tenant]
-        (self.awaited.add if lock.waiters else self.awaited.discard)(key)
+        _mark(self._in_use, key, there=bool(lock.leases or lock.waiters))
+        _mark(self._awaited, key, there=bool(lock.waiters))
         if lock.untold:
             self.untold.setdefault(key, now)
         else:
             self.untold.pop(key, None)
+
+
+def _mark(by_tenant: dict[str, set[str]], key: str, *, there: bool) -> None:
+    tenant = key.partition(".")[0]
+    if there:
+        by_tenant[tenant].add(key)
+    elif tenant in by_tenant:
+        by_tenant[tenant].discard(key)
+        if not by_tenant[tenant]:
+            del by_tenant[tenant]
 
 
 def _ids(lock: StoredLock) -> Iterator[bytes]:

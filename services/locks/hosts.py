@@ -6,19 +6,18 @@ from collections.abc import Iterable
 from typing import Final
 
 SUBJECT: Final = "locks.alive"
-SAY_EVERY_S: Final = 0.5
 DEAD_AFTER_S: Final = 3.0
-# A gap in this process's own time: it was paused, and has heard nobody meanwhile.
-PAUSED_S: Final = 1.5
 
 
 class Hosts:
     """What one process has heard of the others, by its own monotonic clock."""
 
-    def __init__(self, now: float | None = None) -> None:
+    def __init__(self, *, dead_after_s: float = DEAD_AFTER_S) -> None:
         self.me = uuid.uuid4().hex[:12]
+        self.say_every_s = dead_after_s / 6
+        self._dead_after_s = dead_after_s
         self._heard: dict[str, float] = {}
-        self._ticked = self._since = time.monotonic() if now is None else now
+        self._ticked = self._since = time.monotonic()
 
     def heard(self, host: str, now: float) -> None:
         """A host has said that it lives."""
@@ -26,16 +25,17 @@ class Hosts:
 
     def tick(self, now: float, *, connected: bool) -> None:
         """Time goes on. Silence does not count while this process could hear nobody."""
-        if not connected or now - self._ticked > PAUSED_S:
+        paused = now - self._ticked > 3 * self.say_every_s
+        if paused or not connected:
             self._since = now
         self._ticked = now
-        for host in [host for host, heard in self._heard.items() if heard + 10 * DEAD_AFTER_S < now]:
+        for host in [host for host, heard in self._heard.items() if heard + self._dead_after_s < now]:
             del self._heard[host]
 
     def dead(self, hosts: Iterable[str], now: float) -> frozenset[str]:
         """Those of them that have been silent for too long."""
+        if now - self._since <= self._dead_after_s:
+            return frozenset()
         return frozenset(
-            host
-            for host in hosts
-            if host != self.me and now - max(self._heard.get(host, self._since), self._since) > DEAD_AFTER_S
+            host for host in hosts if host != self.me and now - self._heard.get(host, self._since) > self._dead_after_s
         )

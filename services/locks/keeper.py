@@ -77,14 +77,18 @@ class Keeper:
     async def run(self) -> None:
         """Learn of every change, until cancelled."""
         begun = await self._begin()
-        async for found in self._bucket.watch():
-            if isinstance(found, CaughtUp):
-                # What was forgotten while nobody looked is never told of.
-                self._move(max(self._position, begun))
-                self.caught_up.set()
-            else:
-                self._see(found)
-                self._move(found.revision)
+        try:
+            async for found in self._bucket.watch():
+                if isinstance(found, CaughtUp):
+                    # What was forgotten while nobody looked is never told of.
+                    self._move(max(self._position, begun))
+                    self.caught_up.set()
+                else:
+                    self._see(found)
+                    self._move(found.revision)
+        finally:
+            for task in self._tasks:
+                task.cancel()
 
     async def change(self, key: str, apply: Apply, *, hint: bool = False) -> Outcome:
         """Apply a command. With `hint`, one that would change nothing by what is known here is done with that.
@@ -191,11 +195,11 @@ class Keeper:
                         return
                     pending[:0], read = _patient(taken, failure), True
                     await asyncio.sleep(RETRY_S)
-        except Exception as failure:
-            _fail([*taken, *pending], failure)
-            raise
         finally:
             del self._pending[key]
+            for command in (*taken, *pending):
+                # None is left, unless this was cancelled, or has died of a bug.
+                command.done.cancel()
 
     async def _attempt(self, document: Document, commands: list[_Command], *, at: float, sure: bool) -> list[_Command]:
         """Apply commands to a document and write it; those that are left for the next write.
@@ -243,11 +247,7 @@ class Keeper:
 def _patient(commands: list[_Command], failure: errors.Error) -> list[_Command]:
     """Those that can wait for longer; the others are told of the failure."""
     now = time.monotonic()
-    _fail([each for each in commands if each.until <= now], failure)
-    return [each for each in commands if each.until > now]
-
-
-def _fail(commands: list[_Command], failure: Exception) -> None:
     for command in commands:
-        if not command.done.done():
+        if command.until <= now and not command.done.done():
             command.done.set_exception(failure)
+    return [command for command in commands if command.until > now]

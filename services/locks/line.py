@@ -58,11 +58,6 @@ class Place:
         self.see(outcome.document)
         self.at = outcome.at
 
-    def refuse(self, why: errors.Error) -> None:
-        """Say that the lock is not to be had."""
-        self.refusal = why
-        self.changed.set()
-
 
 class Line:
     """The places of one process."""
@@ -120,10 +115,16 @@ class Line:
             if time.monotonic() - outcome.at < lease.timeout:
                 return lease
 
-    def refuse(self, key: str, lease_id: bytes, why: errors.Error) -> None:
-        """Tell who waits here under an id that the lock is not to be had."""
+    async def refuse(self, key: str, lease_id: bytes, why: errors.Error) -> None:
+        """Tell who waits here under an id that the lock is not to be had, if it is not had in this moment."""
         for place in self._places.get(key, {}).get(lease_id, ()):
-            place.refuse(why)
+            # Told when the place is no more.
+            place.refusal = why
+        await self._keeper.change(key, partial(locks.refuse, lease_id=lease_id))
+
+    def waits_for(self, key: str) -> bool:
+        """Whether anybody here waits for a lock, or follows a lease of it."""
+        return key in self._places
 
     def is_here(self, key: str, lease_id: bytes) -> bool:
         """Whether somebody waits here under an id."""

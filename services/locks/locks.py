@@ -124,14 +124,15 @@ def enter(lock: StoredLock, *, wish: Wish, wait: bool, now: datetime) -> None:
 
 def promote(lock: StoredLock, now: datetime) -> None:
     """Give the lock to the first in line, if it may have it, and to those whose owner has got it meanwhile."""
-    for waiter in [each for each in lock.waiters if each.owner]:
-        lease = _owned(lock, waiter.holder, waiter.owner)
-        if lease is not None and _may_enter_again(lease, waiter.mode):
-            _enter_again(lease, waiter.id)
-            lock.waiters.remove(waiter)
     if can_promote(lock) and not _grants(lock):
         _grant(lock, lock.waiters[0], now)
         del lock.waiters[0]
+    owned = {(lease.holder, lease.owner): lease for lease in lock.leases if lease.owner}
+    for waiter in [each for each in lock.waiters if owned and (each.holder, each.owner) in owned]:
+        lease = owned[waiter.holder, waiter.owner]
+        if _may_enter_again(lease, waiter.mode):
+            _enter_again(lease, waiter.id)
+            lock.waiters.remove(waiter)
 
 
 def renew(lock: StoredLock, *, lease_id: bytes, holder: str, timeout_s: int | None, now: datetime) -> None:
@@ -174,6 +175,13 @@ def give_up(lock: StoredLock, *, lease_id: bytes, host: str) -> None:
     """Leave the line, unless another host has taken the place over."""
     place = position_of(lock, lease_id)
     if place is not None and lock.waiters[place].host == host:
+        del lock.waiters[place]
+
+
+def refuse(lock: StoredLock, *, lease_id: bytes) -> None:
+    """Take one who waits out of the line."""
+    place = position_of(lock, lease_id)
+    if place is not None:
         del lock.waiters[place]
 
 

@@ -5,6 +5,7 @@ import random
 import time
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import nats.errors
 import structlog
@@ -13,8 +14,9 @@ from nats.aio.msg import Msg
 
 from chassis import call, errors
 from chassis.db import Database
-from services.locks import documents, hosts, locks, losses
-from services.locks.documents import Lapsed
+from services.locks import deadlocks, documents, hosts, locks, losses
+from services.locks.deadlocks import Circle
+from services.locks.documents import Document, Lapsed
 from services.locks.hosts import Hosts
 from services.locks.keeper import Keeper
 from services.locks.line import Line
@@ -24,6 +26,7 @@ LOOK_EVERY_S: Final = 0.1
 # A loss that its own process has not told of by then is told by another.
 OTHERS_AFTER_S: Final = 3.0
 FORGET_EVERY_S: Final = 10.0
+TOGETHER_S: Final = 0.01
 
 log = structlog.get_logger()
 
@@ -71,7 +74,7 @@ async def look_after(connection: Nats, keeper: Keeper, line: Line, alive: Hosts)
         if now > forget_at:
             keeper.documents.forget(now)
             forget_at = now + FORGET_EVERY_S
-        await asyncio.sleep(hosts.SAY_EVERY_S)
+        await asyncio.sleep(alive.say_every_s)
 
 
 def _clear_up(keeper: Keeper, line: Line, alive: Hosts, now: float) -> None:
@@ -85,6 +88,47 @@ def _clear_up(keeper: Keeper, line: Line, alive: Hosts, now: float) -> None:
         for waiter in lock.waiters:
             if waiter.host == alive.me and not line.is_here(document.key, waiter.id):
                 line.leave(document.key, waiter.id)
+
+
+async def end_circles(keeper: Keeper, line: Line, me: str) -> None:
+    """Find those who wait for each other in a circle and refuse the youngest, if it waits here, until cancelled."""
+    changed: set[UUID] = set()
+    wake = asyncio.Event()
+
+    def note(document: Document) -> None:
+        if document.lock.waiters and line.waits_for(document.key):
+            changed.add(documents.tenant_of(document.key))
+            wake.set()
+
+    keeper.on_change(note)
+    while True:
+        await wake.wait()
+        # What changes together is looked at once.
+        await asyncio.sleep(TOGETHER_S)
+        wake.clear()
+        looked_at = set(changed)
+        changed.clear()
+        for tenant in looked_at:
+            circle = deadlocks.find(keeper.documents.awaited(tenant))
+            if circle is not None and circle.youngest.host == me:
+                try:
+                    await _end_circle(keeper, line, circle)
+                except errors.Unavailable as failure:
+                    log.info("circle_ends_later", error=repr(failure))
+                # There may be another, or it was not one yet.
+                changed.add(tenant)
+                wake.set()
+
+
+async def _end_circle(keeper: Keeper, line: Line, circle: Circle) -> None:
+    """Refuse the youngest of a circle, if there was a moment in which all of the circle was as it seems."""
+    first = [await keeper.read(key) for key in circle.keys]
+    second = [await keeper.read(key) for key in circle.keys]
+    if [each.revision for each in first] != [each.revision for each in second]:
+        return
+    found = deadlocks.find(second)
+    if found is not None and found.youngest.id == circle.youngest.id:
+        await line.refuse(circle.key, circle.youngest.id, locks.deadlocked())
 
 
 async def tell(database: Database, keeper: Keeper) -> None:
