@@ -75,7 +75,7 @@ def _read(message: Msg) -> tuple[UUID, registry.Change]:
     """A change, and the mark by which it is known when it comes again."""
     metadata, headers = message.metadata, message.headers or {}
     revision, written_at = metadata.sequence.stream, metadata.timestamp.astimezone(UTC)
-    instance = roster.read(buckets.Entry("", message.data, revision))
+    instance, _renews = roster.read(buckets.Entry("", message.data, revision))
     audited = None
     if keeper.AUDIT in headers:
         audited = audit_pb2.AuditEvent.FromString(base64.b64decode(headers[keeper.AUDIT]))

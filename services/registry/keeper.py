@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,7 +14,7 @@ from switchyard.registry.v1 import registry_pb2 as pb
 from chassis import buckets, clock, errors
 from services.registry import roster as rosters
 from services.registry import rules
-from services.registry.roster import Entry, Roster
+from services.registry.roster import Entry, Known, Roster
 
 BUCKET: Final = "registry"
 # Changes of one instance that wait for the history while its writer is away; what is more is not told.
@@ -31,7 +30,7 @@ RETRY_S: Final = 0.25
 # So many writes at once: half of all instances may change in a moment.
 WRITES_MAX: Final = 64
 
-Decide = Callable[[pb.Instance | None], pb.Instance | None]
+Decide = Callable[[Known | None], pb.Instance | None]
 
 log = structlog.get_logger()
 
@@ -59,12 +58,12 @@ class Keeper:
             if isinstance(told, buckets.Entry):
                 self._apply(told)
             elif not self._roster.began:
-                self._roster.begin(time.monotonic())
+                self._roster.begin(self._roster.now())
                 self._began.set()
 
     def _apply(self, told: buckets.Entry) -> None:
         try:
-            self._roster.apply(told, time.monotonic())
+            self._roster.apply(told, self._roster.now())
         except DecodeError:
             log.exception("instance_unreadable", key=told.key)
 
@@ -113,34 +112,41 @@ class Keeper:
 
     async def settle(self, entry: Entry) -> None:
         """Write how an instance is by the signs of it, if that has changed."""
-        if self._roster.judge(entry, entry.instance, time.monotonic()) is None:
+        if self._roster.judge(entry, entry.instance, self._roster.now()) is None:
             return
 
-        def decide(instance: pb.Instance | None) -> pb.Instance | None:
-            if instance is None or instance.epoch != entry.instance.epoch:
+        def decide(known: Known | None) -> pb.Instance | None:
+            if known is None or known.instance.epoch != entry.instance.epoch:
                 return None
-            verdict = self._roster.judge(entry, instance, time.monotonic())
+            verdict = self._roster.judge(entry, known.instance, self._roster.now())
             if verdict is None:
                 return None
-            changed = turned(instance, verdict.state, verdict.reason, preserved=verdict.preserved)
+            changed = turned(known.instance, verdict.state, verdict.reason, preserved=verdict.preserved)
             changed.health_score = rules.score(changed.state, entry.signs.checks)
             return changed
 
         await self.change(entry.key, decide)
 
-    async def change(self, key: str, decide: Decide, *, audit: bytes = b"") -> pb.Instance | None:
+    async def change(
+        self, key: str, decide: Decide, *, audit: bytes = b"", renews: int | None = None
+    ) -> pb.Instance | None:
         """Write what `decide` makes of an instance as it stands; what was written, or None for nothing.
 
-        `decide` may be asked again, when others were quicker. An epoch of 0 is the write's own. Raises `Unavailable`.
+        `decide` may be asked again, when others were quicker. An epoch of 0 is the write's own; `renews` is the one
+        before it. Raises `Unavailable`.
         """
         entry = self._roster.entries.get(key)
-        known = None if entry is None else entry.instance
+        known = None if entry is None else Known(entry.instance, entry.renews)
         async with self._writing:
             for _ in range(TRIES):
                 wanted = decide(known)
                 if wanted is None:
                     return None
-                revision = await self._put(key, known, wanted, audit)
+                told = {LEFT: str(known.instance.state if known else pb.INSTANCE_STATE_UNSPECIFIED)}
+                told[rosters.RENEWS] = str(renews if renews is not None else known.renews if known else 0)
+                if audit:
+                    told[AUDIT] = base64.b64encode(audit).decode()
+                revision = await self._put(key, wanted, told, last=known.instance.revision if known else 0)
                 if revision:
                     break
                 found = await self._bucket.get(key)
@@ -152,14 +158,10 @@ class Keeper:
         wanted.epoch = wanted.epoch or revision
         return wanted
 
-    async def _put(self, key: str, known: pb.Instance | None, wanted: pb.Instance, audit: bytes) -> int:
+    async def _put(self, key: str, wanted: pb.Instance, headers: dict[str, str], *, last: int) -> int:
         """Write once; the revision, or 0 when another write came first."""
         wanted.ClearField("revision")
         value = wanted.SerializeToString(deterministic=True)
-        headers = {LEFT: str(known.state if known is not None else pb.INSTANCE_STATE_UNSPECIFIED)}
-        if audit:
-            headers[AUDIT] = base64.b64encode(audit).decode()
-        last = known.revision if known is not None else 0
         try:
             return await self._bucket.put(key, value, last=last, headers=headers)
         except buckets.Stale:

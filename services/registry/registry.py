@@ -18,7 +18,7 @@ from chassis import audit, call, clock, errors, events
 from chassis.identity import PLATFORM, Principal
 from services.registry import keeper, rules
 from services.registry.models import HistoryEntry
-from services.registry.roster import Entry
+from services.registry.roster import Entry, Known
 
 WEIGHT_DEFAULT = 100
 # As far back as the instances of a service can be asked for.
@@ -53,9 +53,10 @@ def digest(contract: bytes) -> str:
     return hashlib.sha256(contract).hexdigest()
 
 
-def registered(known: pb.Instance | None, request: pb.RegisterRequest, contract_digest: str) -> pb.Instance:
+def registered(known: Known | None, request: pb.RegisterRequest, contract_digest: str) -> pb.Instance:
     """A registration, to be written over `known`. Raises `Conflict` for a process that has a successor."""
-    if known is not None and request.epoch and known.epoch != request.epoch:
+    # Who renewed an epoch and never heard the answer shows the same one again.
+    if known is not None and request.epoch not in {0, known.instance.epoch, known.renews}:
         raise keeper.superseded()
     instance = pb.Instance()
     instance.CopyFrom(request.instance)
@@ -63,7 +64,7 @@ def registered(known: pb.Instance | None, request: pb.RegisterRequest, contract_
     instance.weight = instance.weight or WEIGHT_DEFAULT
     instance.contract_digest = contract_digest
     # The same process stays drained.
-    drained = known is not None and request.epoch > 0 and known.state == pb.INSTANCE_STATE_DRAINING
+    drained = known is not None and request.epoch > 0 and known.instance.state == pb.INSTANCE_STATE_DRAINING
     instance.state = pb.INSTANCE_STATE_DRAINING if drained else pb.INSTANCE_STATE_STARTING
     instance.reason = "registered again, still drained" if drained else "registered"
     instance.health_score = rules.SCORES[instance.state]
@@ -75,11 +76,11 @@ def registered(known: pb.Instance | None, request: pb.RegisterRequest, contract_
     return instance
 
 
-def left(instance: pb.Instance | None, state: pb.InstanceState, reason: str) -> pb.Instance | None:
+def left(known: Known | None, state: pb.InstanceState, reason: str) -> pb.Instance | None:
     """An instance that somebody drains or takes out; None when it has been before."""
-    if instance is None or instance.state in (state, pb.INSTANCE_STATE_GONE):
+    if known is None or known.instance.state in (state, pb.INSTANCE_STATE_GONE):
         return None
-    return keeper.turned(instance, state, reason)
+    return keeper.turned(known.instance, state, reason)
 
 
 def trail(instance_id: str) -> bytes:

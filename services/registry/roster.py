@@ -6,10 +6,12 @@ come from the instances, and from the other processes. No I/O, no clock: every m
 
 import asyncio
 import heapq
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from switchyard.registry.v1 import registry_pb2 as pb
@@ -32,6 +34,8 @@ CRITICAL_AGAIN_S = 1.0
 PRESERVED_AGAIN_S = 3.0
 # Counting the silent takes a look at everybody.
 MASS_EVERY_S = 0.25
+# What a value of the bucket says besides the instance.
+RENEWS = "Switchyard-Renews"
 
 
 @dataclass(slots=True)
@@ -41,6 +45,7 @@ class Entry:
     key: str
     instance: pb.Instance
     signs: rules.Signs
+    renews: int = 0
     # The process of the registry that heard it last.
     home: bytes = b""
     # How many streams it holds open, and whether it is being probed.
@@ -53,10 +58,19 @@ class Entry:
         return self.instance.state == pb.INSTANCE_STATE_GONE
 
 
+class Known(NamedTuple):
+    """An instance as a value of the bucket tells it."""
+
+    instance: pb.Instance
+    # The epoch with which the process itself asked for the one it has: whoever shows that one is the same process.
+    renews: int
+
+
 @dataclass
 class Roster:
-    """All instances."""
+    """All instances. `now` is the monotonic clock."""
 
+    now: Callable[[], float] = time.monotonic
     entries: dict[str, Entry] = field(default_factory=dict)
     # How many there are in each state, and how many are kept.
     counts: Counter[pb.InstanceState] = field(default_factory=Counter)
@@ -81,7 +95,7 @@ class Roster:
 
     def apply(self, told: buckets.Entry, now: float) -> None:
         """Take in a value of the bucket."""
-        instance = read(told)
+        instance, renews = read(told)
         before = self.entries.get(told.key)
         preserving = self.preserved > 0
         if before is None or before.instance.epoch != instance.epoch:
@@ -92,6 +106,7 @@ class Roster:
                 entry.signs.turns.append(now)
             self._count(entry.instance, -1)
             entry.instance = instance
+        entry.renews = renews
         self._count(instance, 1)
         self._place(entry, now)
         turned = preserving != (self.preserved > 0)
@@ -301,12 +316,12 @@ def key_of(service: str, instance_id: str) -> str:
     return f"{service}.{instance_id.lower()}"
 
 
-def read(told: buckets.Entry) -> pb.Instance:
-    """The instance of a value of the bucket; the registration's own write is its epoch."""
+def read(told: buckets.Entry) -> Known:
+    """What a value of the bucket says; the registration's own write is its epoch. Raises `DecodeError`."""
     instance = pb.Instance.FromString(told.value)
     instance.revision = told.revision
     instance.epoch = instance.epoch or told.revision
-    return instance
+    return Known(instance, int(told.headers.get(RENEWS, 0)))
 
 
 def _token(instance_id: str) -> bytes:

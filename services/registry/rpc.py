@@ -1,6 +1,5 @@
 """The edge of registry: one method an RPC, in the contract's order."""
 
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC
 
@@ -72,6 +71,7 @@ class RegistryRpc:
             key_of(request.name, request.instance.id),
             lambda known: registry.registered(known, request, contract),
             audit=registry.trail(request.instance.id),
+            renews=request.epoch,
         )
         assert instance is not None
         entry = await self._keeper.known(request.name, instance.id)
@@ -82,7 +82,7 @@ class RegistryRpc:
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> Empty:
         registry.check_owner(call.current().principal, request.name)
         entry = await self._keeper.known(request.name, request.instance_id, request.epoch)
-        self._roster.beat(entry, self._peers.id, time.monotonic(), ready=request.ready)
+        self._roster.beat(entry, self._peers.id, self._roster.now(), ready=request.ready)
         await self._work.settle(entry)
         return Empty()
 
@@ -115,7 +115,7 @@ class RegistryRpc:
         return pb.Contract(descriptor_set=found)
 
     def _instances(self, service: str) -> list[pb.Instance]:
-        now = time.monotonic()
+        now = self._roster.now()
         return [registry.now_seen(entry, now, self._peers.id) for entry in self._roster.of(service)]
 
     async def _at(self, request: pb.ListInstancesRequest) -> list[pb.Instance]:

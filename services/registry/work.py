@@ -1,8 +1,7 @@
 """What registry does by itself: it looks after the instances, and the processes of the registry tell each other."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Final
 
 import nats.errors
@@ -27,34 +26,46 @@ AGAIN_S: Final = 0.1
 PROBES_IN_A_ROW: Final = 4
 PROBES_AT_ONCE: Final = 256
 
+Probe = Callable[[str, float], Awaitable[probing.Answer]]
+
 log = structlog.get_logger()
 
 
 class Work:
     """Looks after the instances that this process is responsible for."""
 
-    def __init__(self, nats: Nats, roster: Roster, keeper: Keeper, processes: Peers, bucket: Bucket) -> None:
+    def __init__(
+        self,
+        nats: Nats,
+        roster: Roster,
+        keeper: Keeper,
+        processes: Peers,
+        bucket: Bucket,
+        probe: Probe = probing.probe,
+    ) -> None:
         self._nats = nats
         self._roster = roster
         self._keeper = keeper
         self._peers = processes
+        self._probe = probe
         self._probing = asyncio.Semaphore(PROBES_AT_ONCE)
         self._stream = bucket.stream
+        self._looked_at = roster.now()
         self._subject = f"{peers.SUBJECT}.{bucket.stream}"
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def look_after(self) -> None:
         """Probe who is silent, and write down who has changed, until cancelled."""
-        before = time.monotonic()
         while True:
-            now = time.monotonic()
-            if now - before > PAUSED_S:
-                self._roster.grace(now, now - before)
-            before = now
-            self._look(now)
+            self.look()
             await asyncio.sleep(TICK_S)
 
-    def _look(self, now: float) -> None:
+    def look(self) -> None:
+        """Begin what is to be done now."""
+        now, before = self._roster.now(), self._looked_at
+        self._looked_at = now
+        if now - before > PAUSED_S:
+            self._roster.grace(now, rules.MISSED * self._roster.interval_s)
         for entry in self._roster.due(now):
             if not self._peers.responsible(entry.key, entry.home, now):
                 continue
@@ -74,11 +85,11 @@ class Work:
         try:
             for _ in range(PROBES_IN_A_ROW):
                 signs = entry.signs
-                silent = rules.overdue(signs, time.monotonic(), self._roster.interval_s)
+                silent = rules.overdue(signs, self._roster.now(), self._roster.interval_s)
                 timeout_s = probing.TIMEOUT_S if silent else probing.PATIENT_TIMEOUT_S
                 async with self._probing:
-                    answer = await probing.probe(entry.instance.address, timeout_s)
-                self._roster.probed(entry, answer, time.monotonic())
+                    answer = await self._probe(entry.instance.address, timeout_s)
+                self._roster.probed(entry, answer, self._roster.now())
                 await self.settle(entry)
                 if max(signs.refused, signs.unanswered) in (0, rules.FAILURES):
                     return
@@ -118,23 +129,36 @@ class Work:
         task.add_done_callback(self._tasks.discard)
 
     async def tell(self) -> None:
-        """Tell the other processes whom this one has heard, until cancelled."""
-        await self._nats.subscribe(self._subject, cb=self._hear)
+        """Tell the other processes whom this one has heard, and hear them, until cancelled."""
+        await self.listen()
         while True:
-            heard, self._roster.fresh = self._roster.fresh, {}
-            try:
-                if self._nats.is_connected:
-                    await self._nats.publish(self._subject, peers.digest(self._peers.id, heard))
-            except nats.errors.Error as failure:
-                log.info("not_told", error=repr(failure))
+            await self.tell_once()
             await asyncio.sleep(peers.EVERY_S)
+
+    async def listen(self) -> None:
+        """Hear the other processes from now on."""
+        await self._nats.subscribe(self._subject, cb=self._hear)
+
+    async def tell_once(self) -> None:
+        """Tell whom this process has heard since it last told."""
+        heard, self._roster.fresh = self._roster.fresh, {}
+        try:
+            if self._nats.is_connected:
+                await self._nats.publish(self._subject, peers.digest(self._peers.id, heard))
+        except nats.errors.Error as failure:
+            log.info("not_told", error=repr(failure))
+
+    async def done(self) -> None:
+        """Return once nothing is being probed or written any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _hear(self, message: Msg) -> None:
         try:
             process, heard = peers.read(message.data)
         except ValueError:
             return
-        now = time.monotonic()
+        now = self._roster.now()
         if self._peers.heard(process, now):
             self._roster.grace(now, rules.MISSED * self._roster.interval_s)
         if process != self._peers.id:
