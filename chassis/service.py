@@ -33,6 +33,7 @@ import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from nats.aio.client import Client as Nats
+from switchyard.locks.v1 import locks_pb2_grpc
 from switchyard.tenants.v1 import sites_pb2_grpc
 
 from chassis import (
@@ -50,6 +51,7 @@ from chassis import (
 )
 from chassis.credentials import Credentials
 from chassis.db import Database
+from chassis.locks import Locks
 from chassis.operations import Operations
 from chassis.rpc import client, server
 from chassis.settings import ServiceSettings
@@ -130,6 +132,10 @@ class Service:
     def sites(self) -> Sites:
         """The sites of the callers' tenants."""
         return Sites(sites_pb2_grpc.SitesServiceStub(self.channel("tenants")))
+
+    def locks(self) -> Locks:
+        """The locks of the callers' tenants; this service is who holds them."""
+        return Locks(locks_pb2_grpc.LocksServiceStub(self.channel("locks")))
 
     # What the tests' service makes in another way.
 
