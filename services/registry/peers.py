@@ -5,6 +5,7 @@ heartbeat. It hears itself too, and by that knows that it is not cut off: a proc
 those that are sent to it, and must not judge the others' instances.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -50,7 +51,6 @@ class Peers:
 
     id: bytes = field(default_factory=lambda: uuid7().bytes)
     _heard_at: dict[bytes, float] = field(default_factory=dict)
-    _cut_off: bool = True
 
     def heard(self, process: bytes, now: float) -> bool:
         """A process has spoken. True when it is this one, heard again after it was cut off."""
@@ -60,7 +60,7 @@ class Peers:
 
     def cut_off(self, now: float) -> bool:
         """Whether this process does not even hear itself."""
-        return now - self._heard_at.get(self.id, -SILENT_S) > SILENT_S
+        return now - self._heard_at.get(self.id, -math.inf) > SILENT_S
 
     def responsible(self, key: str, home: bytes, now: float) -> bool:
         """Whether this process looks after an instance: it heard it last, or who did is dead and it is our turn."""

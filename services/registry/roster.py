@@ -30,7 +30,7 @@ PROBE_EVERY_S = 10.0
 PROBES_PER_S = 20
 # How often one that is not well is looked at, and one that is kept for so many others' sake.
 LOOK_AGAIN_S = 0.25
-CRITICAL_AGAIN_S = 1.0
+UNWELL_AGAIN_S = 1.0
 PRESERVED_AGAIN_S = 3.0
 # Counting the silent takes a look at everybody.
 MASS_EVERY_S = 0.25
@@ -107,6 +107,9 @@ class Roster:
             self._count(entry.instance, -1)
             entry.instance = instance
         entry.renews = renews
+        if not entry.signs.checks:
+            # Of what it said last this process knows what came of it.
+            entry.signs.ready = instance.state == pb.INSTANCE_STATE_PASSING
         self._count(instance, 1)
         self._place(entry, now)
         turned = preserving != (self.preserved > 0)
@@ -124,7 +127,8 @@ class Roster:
         """Whoever was not heard while we could not hear has this long to be heard."""
         for entry in self.entries.values():
             signs = entry.signs
-            signs.heard_at = max(signs.heard_at, now + seconds - rules.MISSED * self.interval_s)
+            at = now + seconds - rules.MISSED * self.interval_s
+            signs.heard_at, signs.beat_at = max(signs.heard_at, at), max(signs.beat_at, at)
 
     async def reached(self, revision: int) -> None:
         """Return once the roster is as new as a revision."""
@@ -147,8 +151,6 @@ class Roster:
             self._count(before.instance, -1)
             self._leave(before)
         signs = rules.Signs(heard_at=now, beat_at=now, probed_at=now)
-        # Before a start of ours it was as its state says.
-        signs.ready = instance.state == pb.INSTANCE_STATE_PASSING
         entry = self.entries[key] = Entry(key, instance, signs)
         self._by_token[_token(instance.id)] = entry
         self._by_service.setdefault(instance.service, {})[key] = entry
@@ -193,7 +195,7 @@ class Roster:
     def beat(self, entry: Entry, process: bytes, now: float, *, ready: bool) -> None:
         """An instance has sent this process a heartbeat."""
         entry.home = process
-        entry.signs.beat(now, ready=ready)
+        entry.signs.beat(now, ready=ready, interval_s=self.interval_s)
         token = _token(entry.instance.id)
         self.fresh[token] = Heard(token, beat=True, ready=ready)
 
@@ -205,7 +207,7 @@ class Roster:
                 continue
             if each.beat:
                 entry.home = process
-                entry.signs.beat(now, ready=each.ready)
+                entry.signs.beat(now, ready=each.ready, interval_s=self.interval_s)
             else:
                 entry.signs.answered(now, serving=each.ready)
 
@@ -264,16 +266,17 @@ class Roster:
 
     def doubtful(self, entry: Entry, now: float) -> bool:
         """Whether an instance is to be probed: it is silent, not well, or has not been probed for long."""
-        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL or entry.signs.refused:
+        signs = entry.signs
+        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL or signs.refused or signs.unanswered or signs.unserving:
             return True
-        return rules.overdue(entry.signs, now, self.interval_s) or now - entry.signs.probed_at >= self._probe_every_s()
+        return rules.overdue(signs, now, self.interval_s) or now - signs.probed_at >= self._probe_every_s()
 
     def _next(self, entry: Entry, now: float) -> float:
-        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL:
-            return now + CRITICAL_AGAIN_S
+        signs = entry.signs
         if entry.instance.preserved:
             return now + PRESERVED_AGAIN_S
-        signs = entry.signs
+        if entry.instance.state == pb.INSTANCE_STATE_CRITICAL or signs.refused or signs.unserving:
+            return now + UNWELL_AGAIN_S
         silent_at = signs.heard_at + rules.MISSED * rules.expected_s(signs, self.interval_s)
         return max(now + LOOK_AGAIN_S, min(silent_at, signs.probed_at + self._probe_every_s()))
 

@@ -73,8 +73,11 @@ class Signs:
     checks: deque[bool] = field(default_factory=lambda: deque(maxlen=CHECKS))
     turns: deque[float] = field(default_factory=lambda: deque(maxlen=FLAPPING_TURNS))
 
-    def beat(self, now: float, *, ready: bool) -> None:
+    def beat(self, now: float, *, ready: bool, interval_s: float) -> None:
         """A heartbeat."""
+        if overdue(self, now, interval_s):
+            # That the probe was not answered is explained.
+            self.unanswered = 0
         self.gap_s, self.beat_at, self.heard_at, self.ready = now - self.beat_at, now, now, ready
         self._count(good=ready)
 

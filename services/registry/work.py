@@ -91,7 +91,8 @@ class Work:
                     answer = await self._probe(entry.instance.address, timeout_s)
                 self._roster.probed(entry, answer, self._roster.now())
                 await self.settle(entry)
-                if max(signs.refused, signs.unanswered) in (0, rules.FAILURES):
+                failures = max(signs.refused, signs.unanswered)
+                if not failures or failures >= rules.FAILURES:
                     return
                 await asyncio.sleep(AGAIN_S)
         finally:
