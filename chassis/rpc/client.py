@@ -30,10 +30,12 @@ PATIENCE_S = 2.0
 DRAIN_S = 10.0
 # What speaks against the instance that was called, and not against the call.
 FAILURES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN})
-# TCP connections that carry nothing are probed, so that a dead peer is found.
+# Connections that carry nothing are probed, so that a peer is found that is dead, or hangs: without the second and third
+# line gRPC waits for a minute, and soon asks no more.
 OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     # A restarted peer listens again within moments: do not wait the default of 20 s to look.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -45,6 +47,8 @@ _REGISTRY_OPTIONS = (
     *OPTIONS,
     ("grpc.service_config", '{"loadBalancingConfig": [{"pick_first": {"shuffleAddressList": true}}]}'),
     ("grpc.dns_min_time_between_resolutions_ms", 500),
+    # A new channel makes a new connection, and does not find the old one that hangs.
+    ("grpc.use_local_subchannel_pool", 1),
 )
 
 
