@@ -1,5 +1,7 @@
 """Wiring: where the parts of locks meet."""
 
+from functools import partial
+
 from chassis.buckets import Bucket
 from chassis.service import Service
 from chassis.settings import ServiceSettings
@@ -18,7 +20,8 @@ def build(service: Service) -> None:
     line = Line(keeper, hosts.me)
     service.serve(LocksRpc(service.database, keeper, line, service.pager(), me=hosts.me))
     service.background(keeper.run())
-    service.background(work.look_after(service.nats, keeper, line, hosts))
+    service.background(work.live(service.nats, hosts))
+    service.every(work.CLEAR_UP_EVERY_S, partial(work.clear_up, keeper, line, hosts))
     service.background(work.expire(keeper))
     service.background(work.end_circles(keeper, line, hosts.me))
     service.background(work.tell(service.database, keeper))

@@ -104,10 +104,9 @@ class Keeper:
             pending.append(command)
         return await done
 
-    def nudge(self, key: str) -> None:
-        """Let the first in line have a lock that is there to be had, if that was forgotten."""
-        if key not in self._pending:
-            self._serve(key, [])
+    async def nudge(self, key: str) -> None:
+        """Drop the waiters of dead hosts, and let the first in line have a lock that is there to be had."""
+        await self.change(key, lambda _: None, hint=True)
 
     async def read(self, key: str) -> Document:
         """The document as the leader has it. Raises `Unavailable`."""
@@ -134,7 +133,8 @@ class Keeper:
         there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._behind.append((revision, there))
         try:
-            await asyncio.wait_for(there, PATIENCE_S)
+            async with asyncio.timeout(PATIENCE_S):
+                await there
         except TimeoutError:
             message = "the bucket's changes do not arrive"
             raise errors.Unavailable(message, retry_after_s=1) from None

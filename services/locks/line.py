@@ -161,7 +161,8 @@ class Line:
                 await self._enter(key, place, wait=True)
                 continue
             try:
-                await asyncio.wait_for(place.changed.wait(), until - time.monotonic())
+                async with asyncio.timeout(until - time.monotonic()):
+                    await place.changed.wait()
             except TimeoutError:
                 return False
             place.changed.clear()

@@ -25,7 +25,7 @@ from services.locks.line import Line
 LOOK_EVERY_S: Final = 0.1
 # A loss that its own process has not told of by then is told by another.
 OTHERS_AFTER_S: Final = 3.0
-FORGET_EVERY_S: Final = 10.0
+CLEAR_UP_EVERY_S: Final = 0.5
 TOGETHER_S: Final = 0.01
 
 log = structlog.get_logger()
@@ -54,40 +54,39 @@ async def _end(keeper: Keeper, lapsed: Lapsed) -> None:
             log.info("lease_ends_later", error=repr(failure))
 
 
-async def look_after(connection: Nats, keeper: Keeper, line: Line, alive: Hosts) -> None:
-    """Say that this process lives, hear who else does, and clear up after those who do not, until cancelled."""
+async def live(connection: Nats, alive: Hosts) -> None:
+    """Say that this process lives and hear who else does, until cancelled."""
 
     async def hear(message: Msg) -> None:
         alive.heard(message.data.decode(), time.monotonic())
 
-    await connection.subscribe(hosts.SUBJECT, cb=hear)
-    forget_at = 0.0
-    while True:
-        try:
-            await connection.publish(hosts.SUBJECT, alive.me.encode())
-        except nats.errors.Error as failure:
-            log.info("not_said_to_live", error=repr(failure))
-        now = time.monotonic()
-        alive.tick(now, connected=connection.is_connected)
-        if keeper.caught_up.is_set():
-            _clear_up(keeper, line, alive, now)
-        if now > forget_at:
-            keeper.documents.forget(now)
-            forget_at = now + FORGET_EVERY_S
-        await asyncio.sleep(alive.say_every_s)
+    hearing = await connection.subscribe(hosts.SUBJECT, cb=hear)
+    try:
+        while True:
+            alive.tick(time.monotonic(), connected=connection.is_connected)
+            try:
+                await connection.publish(hosts.SUBJECT, alive.me.encode())
+            except nats.errors.Error as failure:
+                log.info("not_said_to_live", error=repr(failure))
+            await asyncio.sleep(alive.say_every_s)
+    finally:
+        if not connection.is_closed:
+            await hearing.unsubscribe()
 
 
-def _clear_up(keeper: Keeper, line: Line, alive: Hosts, now: float) -> None:
+async def clear_up(keeper: Keeper, line: Line, alive: Hosts) -> None:
     """Let nobody stand in line who is not there, and nobody wait for what is free."""
     awaited = keeper.documents.all_awaited()
-    keeper.dead = alive.dead({waiter.host for document in awaited for waiter in document.lock.waiters}, now)
+    standing = {waiter.host for document in awaited for waiter in document.lock.waiters}
+    keeper.dead = alive.dead(standing, time.monotonic())
     for document in awaited:
         lock = document.lock
-        if locks.can_promote(lock) or any(waiter.host in keeper.dead for waiter in lock.waiters):
-            keeper.nudge(document.key)
         for waiter in lock.waiters:
             if waiter.host == alive.me and not line.is_here(document.key, waiter.id):
                 line.leave(document.key, waiter.id)
+        if locks.can_promote(lock) or any(waiter.host in keeper.dead for waiter in lock.waiters):
+            await keeper.nudge(document.key)
+    keeper.documents.forget(time.monotonic())
 
 
 async def end_circles(keeper: Keeper, line: Line, me: str) -> None:
@@ -136,7 +135,8 @@ async def tell(database: Database, keeper: Keeper) -> None:
     await keeper.caught_up.wait()
     while True:
         try:
-            own = [await asyncio.wait_for(keeper.losses.get(), OTHERS_AFTER_S / 3)]
+            async with asyncio.timeout(OTHERS_AFTER_S / 3):
+                own = [await keeper.losses.get()]
         except TimeoutError:
             own = []
         now = time.monotonic()

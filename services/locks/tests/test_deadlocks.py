@@ -1,0 +1,126 @@
+"""Circles of owners who wait for each other."""
+
+from switchyard.locks.v1 import locks_pb2 as pb
+
+from services.locks import deadlocks
+from services.locks.documents import Document
+from services.locks.locks import Wish
+from services.locks.tests.test_locks import EXCLUSIVE, SHARED, Written, a_wish
+
+
+class Locks:
+    """Some locks, and owners who wish for them in turn."""
+
+    def __init__(self) -> None:
+        self._written: dict[str, Written] = {}
+
+    def enter(self, name: str, owner: str, mode: pb.LockMode = EXCLUSIVE, permits: int = 1) -> Wish:
+        return self._written.setdefault(name, Written()).enter(a_wish(owner=owner, mode=mode, permits=permits))
+
+    def circle(self) -> deadlocks.Circle | None:
+        return deadlocks.find([Document(name, each.lock, each.revision) for name, each in self._written.items()])
+
+
+class TestFind:
+    def test_two_who_wait_for_each_other(self) -> None:
+        some = Locks()
+        some.enter("a", "first")
+        some.enter("b", "second")
+        some.enter("b", "first")
+        youngest = some.enter("a", "second")
+
+        circle = some.circle()
+
+        assert circle is not None
+        assert (circle.keys, circle.key, circle.youngest.id) == (["a", "b"], "a", youngest.id)
+
+    def test_three_in_a_circle_and_one_who_waits_for_them(self) -> None:
+        some = Locks()
+        for name, owner in (("a", "first"), ("b", "second"), ("c", "third")):
+            some.enter(name, owner)
+        some.enter("b", "first")
+        some.enter("c", "second")
+        youngest = some.enter("a", "third")
+        some.enter("a", "outside")
+
+        circle = some.circle()
+
+        assert circle is not None
+        assert circle.youngest.id == youngest.id
+
+    def test_a_chain_is_no_circle(self) -> None:
+        some = Locks()
+        some.enter("a", "first")
+        some.enter("b", "second")
+        some.enter("a", "second")
+        some.enter("b", "third")
+
+        assert some.circle() is None
+
+    def test_who_has_no_owner_is_in_none(self) -> None:
+        some = Locks()
+        some.enter("a", "")
+        some.enter("b", "")
+        some.enter("b", "")
+        some.enter("a", "")
+
+        assert some.circle() is None
+
+    def test_one_who_stands_before_is_waited_for(self) -> None:
+        some = Locks()
+        some.enter("a", "reading", SHARED)
+        some.enter("b", "other")
+        some.enter("a", "writing")
+        some.enter("b", "reading")
+        youngest = some.enter("a", "other", SHARED)
+
+        circle = some.circle()
+
+        assert circle is not None
+        assert circle.youngest.id == youngest.id
+
+    def test_those_who_share_do_not_wait_for_each_other(self) -> None:
+        some = Locks()
+        some.enter("a", "first", SHARED)
+        some.enter("b", "second", SHARED)
+        some.enter("b", "first", SHARED)
+        some.enter("a", "second", SHARED)
+
+        assert some.circle() is None
+
+    def test_one_of_several_permits_that_may_come_back_is_enough(self) -> None:
+        some = Locks()
+        some.enter("a", "first", permits=2)
+        some.enter("a", "at work", permits=2)
+        some.enter("b", "second")
+        some.enter("b", "first")
+        some.enter("a", "second", permits=2)
+
+        assert some.circle() is None
+
+    def test_all_permits_in_the_circle(self) -> None:
+        some = Locks()
+        some.enter("a", "first", permits=2)
+        some.enter("a", "third", permits=2)
+        some.enter("b", "second")
+        some.enter("b", "first")
+        some.enter("b", "third")
+        youngest = some.enter("a", "second", permits=2)
+
+        circle = some.circle()
+
+        assert circle is not None
+        assert circle.youngest.id == youngest.id
+
+    def test_one_who_waits_for_itself(self) -> None:
+        some = Locks()
+        some.enter("a", "other")
+        some.enter("a", "task", SHARED)
+        youngest = some.enter("a", "task")
+        written = some._written["a"]
+        written.release(Wish(written.lock.leases[0].id, "user:a", "other", EXCLUSIVE, 1, 30, "here"))
+
+        circle = some.circle()
+
+        assert circle is not None
+        assert circle.youngest.id == youngest.id

@@ -1,0 +1,348 @@
+"""Several processes of the service on one NATS, and what they are to each other's waiters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client as Nats
+from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease, StoredLock
+from uuid_utils.compat import uuid7
+
+from chassis import errors, periodic
+from chassis.buckets import Bucket
+from services.locks import documents, locks, work
+from services.locks.hosts import Hosts
+from services.locks.keeper import Keeper
+from services.locks.line import Line
+from services.locks.locks import Wish
+from services.locks.tests.test_locks import SHARED, a_wish
+
+
+class Process:
+    """All of a process but its edge."""
+
+    def __init__(self, connection: Nats) -> None:
+        self.hosts = Hosts(dead_after_s=0.6)
+        self.bucket = Bucket(connection, "locks", replicas=1)
+        self.keeper = Keeper(self.bucket)
+        self.line = Line(self.keeper, self.hosts.me)
+        self._callers: set[asyncio.Task[Any]] = set()
+        self._tasks = [
+            asyncio.create_task(each)
+            for each in (
+                self.keeper.run(),
+                work.expire(self.keeper),
+                work.live(connection, self.hosts),
+                periodic.every(0.1, partial(work.clear_up, self.keeper, self.line, self.hosts)),
+                work.end_circles(self.keeper, self.line, self.hosts.me),
+            )
+        ]
+
+    def wish(self, **values: Any) -> Wish:
+        return a_wish(**{"host": self.hosts.me, **values})
+
+    async def acquire(self, key: str, wish: Wish, patience_s: float = 20) -> StoredLease | None:
+        return (await self.line.acquire(key, wish, patience_s=patience_s))[0]
+
+    async def standing(self, key: str, wish: Wish, patience_s: float = 20) -> "asyncio.Task[StoredLease | None]":
+        """One who waits, once they stand in line."""
+        task = asyncio.create_task(self.acquire(key, wish, patience_s))
+        self._callers.add(task)
+        await until(lambda: locks.position_of(self.lock(key), wish.id) is not None)
+        return task
+
+    async def release(self, key: str, lease: StoredLease) -> None:
+        await self.keeper.change(
+            key,
+            lambda lock: locks.release(lock, lease_id=lease.id, holder=lease.holder, release_id=lease.id),
+        )
+
+    def lock(self, key: str) -> StoredLock:
+        return self.keeper.documents.get(key).lock
+
+    async def end(self) -> None:
+        """Die: nothing is given up, nobody is told."""
+        self.line.leave = lambda *_: None  # type: ignore[method-assign]
+        left: set[asyncio.Task[Any]] = {*self._tasks, *self._callers}
+        while left:
+            for task in left:
+                task.cancel()
+            # Before Python 3.12 `asyncio.wait_for` may swallow a cancellation.
+            _done, left = await asyncio.wait(left, timeout=0.1)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what is bound to come."""
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def two(nats_client: Nats) -> AsyncIterator[tuple[Process, Process]]:
+    """Two processes that know all locks."""
+    both = Process(nats_client), Process(nats_client)
+    for process in both:
+        await process.keeper.caught_up.wait()
+    yield both
+    for process in both:
+        await process.end()
+
+
+@pytest.fixture
+def key() -> str:
+    """A lock that no other test knows."""
+    return documents.key_of(UUID(str(uuid7())), "restock")
+
+
+@pytest.fixture
+def keys() -> Iterator[str]:
+    """Locks of one tenant."""
+    tenant = UUID(str(uuid7()))
+    return (documents.key_of(tenant, name) for name in "abc")
+
+
+class TestAcquire:
+    async def test_the_line_is_served_in_order_over_all_processes(self, two: tuple[Process, Process], key: str) -> None:
+        lease = await two[0].acquire(key, two[0].wish())
+        served: list[int] = []
+
+        async def work_as(place: int, standing: "asyncio.Task[StoredLease | None]") -> None:
+            granted = await standing
+            assert granted is not None
+            served.append(place)
+            await two[place % 2].release(key, granted)
+
+        waiting = []
+        for place in range(12):
+            process = two[place % 2]
+            waiting.append(asyncio.create_task(work_as(place, await process.standing(key, process.wish()))))
+        assert lease is not None
+        await two[1].release(key, lease)
+        await asyncio.gather(*waiting)
+
+        assert served == list(range(12))
+
+    async def test_tokens_grow_over_all_processes(self, two: tuple[Process, Process], key: str) -> None:
+        tokens: list[int] = []
+
+        async def work_in(process: Process) -> None:
+            for _ in range(10):
+                lease = await process.acquire(key, process.wish())
+                assert lease is not None
+                tokens.append(lease.token)
+                await process.release(key, lease)
+
+        await asyncio.gather(*(work_in(process) for process in two for _ in range(4)))
+
+        assert len(tokens) == 80
+        assert tokens == sorted(set(tokens))
+
+    async def test_one_whom_nobody_renews_is_ended_by_another_process(
+        self, two: tuple[Process, Process], key: str
+    ) -> None:
+        await two[0].acquire(key, two[0].wish(timeout_s=1))
+        waiting = await two[1].standing(key, two[1].wish())
+        await two[0].end()
+
+        lease = await waiting
+
+        assert lease is not None
+        assert [loss.reason for loss in two[1].lock(key).untold] == [locks.EXPIRED]
+
+    async def test_after_its_host_has_died_a_waiter_goes_on_elsewhere(
+        self, two: tuple[Process, Process], key: str
+    ) -> None:
+        held = await two[1].acquire(key, two[1].wish())
+        wish = two[0].wish()
+        await two[0].standing(key, wish)
+        last = await two[1].standing(key, two[1].wish())
+        await two[0].end()
+
+        adopted = asyncio.create_task(two[1].acquire(key, two[1].wish(id=wish.id)))
+        await until(lambda: two[1].lock(key).waiters[0].host == two[1].hosts.me)
+        assert held is not None
+        await two[1].release(key, held)
+        lease = await adopted
+
+        assert lease is not None
+        assert lease.id == wish.id
+        assert not last.done()
+
+    async def test_waiters_of_a_dead_host_hold_nobody_up(self, two: tuple[Process, Process], key: str) -> None:
+        held = await two[1].acquire(key, two[1].wish())
+        gone = two[0].wish()
+        await two[0].standing(key, gone)
+        following = await two[1].standing(key, two[1].wish())
+        await two[0].end()
+
+        await until(lambda: locks.position_of(two[1].lock(key), gone.id) is None)
+        assert held is not None
+        await two[1].release(key, held)
+
+        assert await following is not None
+
+    async def test_a_caller_who_goes_leaves_the_line(self, two: tuple[Process, Process], key: str) -> None:
+        await two[0].acquire(key, two[0].wish())
+        waiting = await two[1].standing(key, two[1].wish())
+
+        waiting.cancel()
+
+        await until(lambda: not two[0].lock(key).waiters)
+
+    async def test_who_was_taken_for_dead_stands_in_line_again(self, two: tuple[Process, Process], key: str) -> None:
+        held = await two[0].acquire(key, two[0].wish())
+        waiting = await two[1].standing(key, two[1].wish())
+
+        await two[0].keeper.change(key, lambda lock: locks.drop(lock, {two[1].hosts.me}))
+        await until(lambda: bool(two[0].lock(key).waiters))
+        assert held is not None
+        await two[0].release(key, held)
+
+        assert await waiting is not None
+
+    async def test_what_may_be_over_is_renewed_before_it_is_answered(
+        self, two: tuple[Process, Process], key: str
+    ) -> None:
+        held = await two[0].acquire(key, two[0].wish(timeout_s=30))
+        # Waits for longer than the lease will live: when it was granted is not known well enough.
+        waiting = await two[1].standing(key, two[1].wish(timeout_s=1))
+        place = next(iter(two[1].line._places[key].values()))[0]
+        place.at -= 5
+        assert held is not None
+        await two[0].release(key, held)
+
+        lease = await waiting
+
+        assert lease is not None
+        assert lease.renewals == 1
+
+
+class TestForgotten:
+    async def test_tokens_grow_after_a_lock_was_forgotten(self, two: tuple[Process, Process], key: str) -> None:
+        first = await two[0].acquire(key, two[0].wish())
+        assert first is not None
+        revision = two[0].keeper.documents.get(key).revision
+        # As the server does with a free lock after an hour.
+        await two[0].bucket.put(key, b"", last=revision, ttl_s=1)
+        async with asyncio.timeout(20):
+            while (await two[0].keeper.read(key)).revision:
+                await asyncio.sleep(0.05)
+
+        second = await two[1].acquire(key, two[1].wish())
+
+        assert second is not None
+        assert second.token > first.token
+
+    async def test_nothing_is_remembered_of_it(self, two: tuple[Process, Process], key: str) -> None:
+        lease = await two[0].acquire(key, two[0].wish())
+        assert lease is not None
+        await two[0].release(key, lease)
+        known = two[0].keeper.documents
+
+        known.forget(asyncio.get_running_loop().time() + 2 * documents.FREE_S)
+
+        assert known.find(documents.tenant_of(key), lease.id) is None
+        assert not known.get(key).revision
+
+
+class TestHold:
+    async def test_it_tells_the_place_the_lease_and_the_loss(self, two: tuple[Process, Process], key: str) -> None:
+        held = await two[0].acquire(key, two[0].wish())
+        told = two[1].line.hold(key, two[1].wish())
+
+        waiting = await anext(told)
+        assert held is not None
+        await two[0].release(key, held)
+        granted = await anext(told)
+        await two[0].keeper.change(
+            key,
+            lambda lock: locks.break_(lock, lease_ids={lock.leases[0].id}, comment="it hangs", by="user:admin"),
+        )
+        lost = await anext(told)
+
+        assert waiting == 0
+        assert isinstance(granted, StoredLease)
+        assert isinstance(lost, EndedLease)
+        assert (lost.reason, lost.comment, lost.by) == (locks.BROKEN, "it hangs", "user:admin")
+        with pytest.raises(StopAsyncIteration):
+            await anext(told)
+
+    async def test_opened_again_elsewhere_it_goes_on_with_the_lease(
+        self, two: tuple[Process, Process], key: str
+    ) -> None:
+        wish = two[0].wish()
+        first = await anext(two[0].line.hold(key, wish))
+        await two[0].end()
+
+        second = await anext(two[1].line.hold(key, two[1].wish(id=wish.id)))
+
+        assert isinstance(first, StoredLease)
+        assert isinstance(second, StoredLease)
+        assert (second.id, second.token, second.renewals) == (first.id, first.token, first.renewals + 1)
+
+    async def test_opened_again_within_a_moment_it_has_its_place(self, two: tuple[Process, Process], key: str) -> None:
+        await two[0].acquire(key, two[0].wish())
+        wish = two[0].wish()
+        first = two[0].line.hold(key, wish)
+        await anext(first)
+        behind = two[0].wish()
+        await two[0].standing(key, behind)
+
+        await first.aclose()  # type: ignore[attr-defined]
+        again = await anext(two[1].line.hold(key, two[1].wish(id=wish.id)))
+        two[0].line._gone(key, next(iter(two[0].line._places[key][wish.id])))
+
+        assert again == 0
+        await until(lambda: not two[0].line.is_here(key, wish.id))
+        assert locks.position_of(two[1].lock(key), wish.id) == 0
+
+
+class TestCircles:
+    async def test_the_youngest_of_two_in_a_circle_is_refused(
+        self, two: tuple[Process, Process], keys: Iterator[str]
+    ) -> None:
+        one, other = next(keys), next(keys)
+        await two[0].acquire(one, two[0].wish(owner="first"))
+        second = await two[1].acquire(other, two[1].wish(owner="second"))
+        waiting = await two[0].standing(other, two[0].wish(owner="first"))
+
+        with pytest.raises(errors.Conflict) as refused:
+            await two[1].acquire(one, two[1].wish(owner="second"))
+        assert second is not None
+        await two[1].release(other, second)
+
+        assert refused.value.code == "DEADLOCK"
+        assert await waiting is not None
+        await until(lambda: not two[0].lock(one).waiters)
+
+    async def test_three_in_a_circle(self, two: tuple[Process, Process], keys: Iterator[str]) -> None:
+        named = list(keys)
+        for place, key in enumerate(named):
+            await two[place % 2].acquire(key, two[place % 2].wish(owner=f"task {place}"))
+        older = [
+            await two[place].standing(named[place + 1], two[place].wish(owner=f"task {place}")) for place in range(2)
+        ]
+
+        with pytest.raises(errors.Conflict) as refused:
+            await two[0].acquire(named[0], two[0].wish(owner="task 2"))
+
+        assert refused.value.code == "DEADLOCK"
+        assert not any(task.done() for task in older)
+
+
+class TestShared:
+    async def test_those_who_share_are_let_in_together(self, two: tuple[Process, Process], key: str) -> None:
+        held = await two[0].acquire(key, two[0].wish())
+        readers = [await process.standing(key, process.wish(mode=SHARED)) for process in two for _ in range(3)]
+        assert held is not None
+        await two[0].release(key, held)
+
+        leases = await asyncio.gather(*readers)
+
+        assert all(lease is not None for lease in leases)
+        assert len({lease.token for lease in leases if lease is not None}) == 6
