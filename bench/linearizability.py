@@ -1,11 +1,11 @@
 """Is a recorded history linearizable? The search of Wing and Gong with Lowe's memory, after porcupine.
 
 Each operation of a history was asked for at one moment and answered at a later one, and must be explained by one moment
-in between at which all of it happened (M. Herlihy, J. Wing, "Linearizability", 1990): `check` looks for an order of those
-moments that a sequential model allows. It goes through the history and lets the first operation happen that may; where
-an answer comes whose operation has not happened yet, it takes the last one back (J. Wing, C. Gong, "Testing and verifying
-concurrent objects", 1993). What has happened and the state that it led to are remembered, and never gone into twice
-(G. Lowe, "Testing for linearizability", 2016; A. Athalye's porcupine, whose doubly linked list this is).
+in between at which all of it happened (M. Herlihy, J. Wing, "Linearizability", 1990): `check` looks for an order of
+those moments that a sequential model allows. It goes through the history and lets the first operation happen that may;
+where an answer comes whose operation has not happened yet, it takes the last one back (J. Wing, C. Gong, "Testing and
+verifying concurrent objects", 1993). What has happened and the state that it led to are remembered, and never gone into
+twice (G. Lowe, "Testing for linearizability", 2016; A. Athalye's porcupine, whose doubly linked list this is).
 
 An operation whose answer nobody heard has no end: it may have happened at any moment since, or never.
 """

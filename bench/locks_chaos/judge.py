@@ -37,8 +37,9 @@ class Call:
     ttl_s: float = 0.0
     shared: bool = False
     tries: int = 1
-    # Of a write under a lease.
+    # Of a write under a lease: which, and whether the lease was over by then for all that its client could know.
     number: int = 0
+    late: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,18 @@ def step(rule: Rules) -> Step:
     def after(state: State, what: tuple[str, int, bool]) -> Hashable | None:
         last, held = state
         kind, token, shared = what
-        lease = (token, shared)
         if kind == "acquire":
-            return (token, held | {lease}) if token > last and _joins(rule, held, shared=shared) else None
+            return (token, held | {(token, shared)}) if token > last and _joins(rule, held, shared=shared) else None
         if kind == "refused":
             return None if _joins(rule, held, shared=shared) else state
+        left = frozenset(each for each in held if each[0] != token)
         if kind in {"gone", "expire"}:
-            return (last, held - {lease})
+            return (last, left)
         if kind == "lost":
-            return state if lease not in held else None
-        if lease not in held:
+            return state if left == held else None
+        if left == held:
             return None
-        return (last, held - {lease}) if kind == "release" else state
+        return (last, left) if kind == "release" else state
 
     return after
 
@@ -249,4 +250,31 @@ def _writes_back(lock: str, calls: Sequence[Call], rows: Sequence[Row]) -> list[
         for each in acknowledged
         if (each.token, each.number) not in written
     ]
+    return found
+
+
+# Who is dead is replaced.
+
+
+@dataclass(frozen=True)
+class Replaced:
+    """A holder that was killed, and how long after that somebody else was told that they hold the lock."""
+
+    lock: str
+    token: int
+    after_s: float | None
+
+
+def replaced(rules: Mapping[str, Rules], calls: Sequence[Call], crowd: str, killed_at: float) -> list[Replaced]:
+    """Of each lock for one that a process of clients held when it was killed; None: by nobody."""
+    found = []
+    for lock, rule in rules.items():
+        grants = [each for each in calls if each.lock == lock and each.kind == "acquire" and each.outcome == OK]
+        before = [each for each in grants if (each.returned or 0) < killed_at]
+        last = max(before, key=lambda each: each.token, default=None)
+        if rule != Rules() or last is None or not last.client.startswith(f"{crowd}."):
+            continue
+        if not any(each.kind == "release" and each.token == last.token for each in calls):
+            later = [each.returned - killed_at for each in grants if each.returned and each.token > last.token]
+            found.append(Replaced(lock, last.token, min(later, default=None)))
     return found

@@ -106,6 +106,17 @@ class TestTogether:
         assert violations(*calls, acquire("z", 3, 1), shared=True) != []
         assert violations(acquire("z", 1, 0), acquire("x", 2, 1, shared=True), shared=True) != []
 
+    def test_those_who_share_give_back_and_renew(self) -> None:
+        calls = [
+            acquire("x", 1, 0, shared=True),
+            acquire("y", 2, 0.5, shared=True),
+            renew("x", 1, 1),
+            release("x", 1, 2),
+        ]
+
+        assert violations(*calls, release("y", 2, 2.2), acquire("z", 3, 2.4), shared=True) == []
+        assert violations(*calls, acquire("z", 3, 2.4), shared=True) != []
+
 
 class TestTokens:
     @pytest.mark.parametrize("second", [5, 4])
@@ -132,3 +143,21 @@ class TestWrites:
         found = violations(*self.CALLS, write("x", 1, 1, 1))
 
         assert found == ["a: x's write under token 1 was acknowledged and is not there"]
+
+
+class TestReplaced:
+    RULES = {"a": Rules()}
+
+    def test_who_held_it_when_they_were_killed(self) -> None:
+        calls = [acquire("c1.0", 1, 0), acquire("c2.0", 2, 0.5, 3.2)]
+
+        assert judge.replaced(self.RULES, calls, "c1", 0.2) == [judge.Replaced("a", 1, 3.0)]
+
+    def test_nobody_came_after_them(self) -> None:
+        assert judge.replaced(self.RULES, [acquire("c1.0", 1, 0)], "c1", 0.5) == [judge.Replaced("a", 1, None)]
+
+    def test_another_held_it_or_they_had_given_it_back(self) -> None:
+        calls = [acquire("c1.0", 1, 0), release("c1.0", 1, 0.3)]
+
+        assert judge.replaced(self.RULES, calls, "c1", 0.5) == []
+        assert judge.replaced(self.RULES, [acquire("c2.0", 1, 0)], "c1", 0.5) == []

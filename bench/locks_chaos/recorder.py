@@ -1,0 +1,95 @@
+"""What clients tell, as it comes; and as the calls that are judged."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench.locks_chaos.judge import LOST, OK, UNKNOWN, Call
+
+# So long somebody is waited for who holds a lock, and was told so just now: they are at their first piece of work.
+HOLDER_S = 4.0
+JUST_NOW_S = 0.02
+POLL_S = 0.005
+
+
+class Recorder:
+    """The history of a run."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        # By lock: who was granted it last, and when.
+        self._holders: dict[str, tuple[str, float]] = {}
+        self._asked: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def take(self, line: bytes) -> None:
+        event = orjson.loads(line)
+        self.events.append(event)
+        if "kind" in event:
+            self._asked[event["client"], event["call"]] = event
+        elif event["outcome"] == OK:
+            asked = self._asked[event["client"], event["call"]]
+            if asked["kind"] == "acquire":
+                self._holders[asked["lock"]] = (event["client"], time.monotonic())
+
+    def note(self, what: str, **more: Any) -> None:
+        """Something that was done to the run."""
+        self.events.append({"at": time.monotonic(), "fault": what, **more})
+
+    async def holder(self, lock: str) -> str | None:
+        """The process of the clients whom the lock is granted to next."""
+        until = time.monotonic() + HOLDER_S
+        while (now := time.monotonic()) < until:
+            client, at = self._holders.get(lock, ("", 0.0))
+            if at > now - JUST_NOW_S:
+                return client.partition(".")[0]
+            await asyncio.sleep(POLL_S)
+        return None
+
+    def calls(self) -> list[Call]:
+        """All that was asked, with its answer; what nobody answered is unknown."""
+        answers = {(each["client"], each["call"]): each for each in self.events if "outcome" in each}
+        return [self._call(each, answers.get((each["client"], each["call"]), {})) for each in self._all_asked()]
+
+    def _all_asked(self) -> Iterator[dict[str, Any]]:
+        return (each for each in self.events if "kind" in each)
+
+    @staticmethod
+    def _call(asked: dict[str, Any], answer: dict[str, Any]) -> Call:
+        outcome = answer.get("outcome", UNKNOWN)
+        return Call(
+            client=asked["client"],
+            kind=asked["kind"],
+            lock=asked["lock"],
+            invoked=asked["at"],
+            returned=None if outcome == UNKNOWN else answer["at"],
+            outcome=outcome,
+            token=answer.get("token", asked.get("token", 0)),
+            ttl_s=asked.get("ttl_s", 0.0),
+            shared=asked.get("shared", False),
+            tries=answer.get("tries", 1),
+            number=asked.get("number", 0),
+            late=asked.get("late", False),
+        )
+
+    def figures(self) -> dict[str, int]:
+        """How much there was to judge."""
+        calls = self.calls()
+        writes = [each for each in calls if each.kind == "write"]
+        return {
+            "calls": len(calls),
+            "grants": sum(each.kind == "acquire" and each.outcome == OK for each in calls),
+            "unknown": sum(each.outcome == UNKNOWN for each in calls),
+            "lost": sum(each.kind in {"renew", "release"} and each.outcome == LOST for each in calls),
+            "writes": sum(each.outcome == OK for each in writes),
+            "fenced_off": sum(each.outcome == LOST for each in writes),
+            "late": sum(each.late for each in writes),
+        }
+
+    def save(self, path: Path) -> None:
+        """One event a line, in the order in which they came."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\n".join(map(orjson.dumps, self.events)) + b"\n")
