@@ -5,7 +5,7 @@ and the audit trail through one context variable, so that no heart has to carry 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -64,4 +64,6 @@ def answering(call: Call) -> Iterator[Call]:
     try:
         yield call
     finally:
-        _current.reset(token)
+        # A stream whose reader has gone may be closed by the garbage collector, in a context that knew no call.
+        with suppress(ValueError):
+            _current.reset(token)
