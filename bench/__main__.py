@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import cpu, envoy, identity, locks, orders, peer, report
+from bench import cpu, envoy, identity, locks, orders, peer, registry, report
 from bench.load import Plan, WrongAnswer
 from bench.suite import Suite, SuiteError
 from bench.targets import Headers, Target
@@ -240,10 +240,18 @@ def _locks(options: argparse.Namespace, say: Say) -> None:
     locks.show(result)
 
 
+def _registry(options: argparse.Namespace, say: Say) -> None:
+    result = asyncio.run(registry.run(say))
+    if not options.trial:
+        report.renew("registry", registry.document(result))
+    registry.show(result)
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Say], None]] = {
     "peers": _peers,
     "identity": _identity,
     "orders": _orders,
+    "registry": _registry,
     "locks": _locks,
 }
 

@@ -1,0 +1,88 @@
+"""Many instances in one process: `python -m bench.fleet.crowd`, told by one JSON object on standard input.
+
+Each registers by `chassis.registration` on a connection of its own, keeps its `Attend` stream and sends its heartbeats.
+They have an address each, one of 127.0.0.0/8, and answer the health probe there by one gRPC server. When all have
+registered once, a line is written. Ends with its input, without taking leave.
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+import grpc.aio
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from switchyard.registry.v1 import registry_pb2
+
+from chassis import registration
+from chassis.credentials import Credentials
+from chassis.rpc import client
+
+# Beginning all at once, they would time the client's own queue.
+AT_ONCE = 64
+POLL_S = 0.02
+
+
+class Crowd:
+    """The instances of one process."""
+
+    def __init__(self, told: dict[str, str]) -> None:
+        self._registry, self._auth = told["registry"], told["auth"]
+        self._number, self._count, self._services = int(told["number"]), int(told["count"]), told["services"].split()
+        self._beginning = asyncio.Semaphore(AT_ONCE)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        self._port = await self._serve()
+        credentials = {service: Credentials(self._auth, service) for service in self._services}
+        contract = registration.contract([registry_pb2.DESCRIPTOR.services_by_name["RegistryService"]])
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        await asyncio.gather(
+            *(
+                self._begin(number, service, credentials[service], contract)
+                for number, service in zip(range(self._count), self._services * self._count, strict=False)
+            )
+        )
+        print("registered", flush=True)
+        await reader.read()
+        os._exit(0)
+
+    async def _serve(self) -> int:
+        server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
+        servicer = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+        await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+        port = server.add_insecure_port("0.0.0.0:0")
+        await server.start()
+        # It lives as long as somebody holds it.
+        self._server = server
+        return int(port)
+
+    async def _begin(self, number: int, service: str, credentials: Credentials, contract: bytes) -> None:
+        async with self._beginning:
+            asked = asyncio.Event()
+
+            def ready() -> bool:
+                # Asked for the first heartbeat: the registration has been answered.
+                asked.set()
+                return True
+
+            address = f"127.{self._number + 1}.{number >> 8}.{number & 255}:{self._port}"
+            made = registration.Registration(
+                service,
+                registry_address=self._registry,
+                credentials=credentials,
+                instance=registration.instance("1.0.0", address, "a", [], crowd=str(os.getpid())),
+                contract_bytes=contract,
+                ready=ready,
+            )
+            self._tasks.append(asyncio.create_task(made.run()))
+            await asked.wait()
+
+
+if __name__ == "__main__":
+    # As many processes would: each instance has a connection of its own to the registry.
+    client.OPTIONS = (*client.OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # type: ignore[assignment]
+    uvloop.run(Crowd(json.loads(sys.stdin.readline())).run())
