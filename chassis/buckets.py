@@ -19,7 +19,7 @@ from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, Error, NotFoundError
 
-from chassis import errors
+from chassis import errors, streams
 
 TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.25
@@ -90,10 +90,7 @@ class Bucket:
             allow_msg_ttl=True,
             deny_delete=True,
         )
-        try:
-            await self._context.add_stream(config)
-        except nats.js.errors.BadRequestError:
-            await self._context.update_stream(config)
+        await streams.create_or_update(self._context, config)
 
     async def get(self, key: str) -> Entry | None:
         """The last value, as the stream's leader has it. Raises `Unavailable`."""

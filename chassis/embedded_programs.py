@@ -249,7 +249,7 @@ class Nats:
         """Write the configuration anew: it holds the ports."""
         self.cwd.mkdir(exist_ok=True)
         # NATS acknowledges first and syncs every two minutes unless told so; then a power cut loses acknowledged data.
-        sync = "always" if self._fsync else "2m"
+        sync = "always" if self._fsync else '"2m"'
         (self.cwd / "nats.conf").write_text(
             f"""# Written at each start; changes are lost.
 server_name: "{self.name}"

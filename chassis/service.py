@@ -21,9 +21,10 @@ import hashlib
 import hmac
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
@@ -32,7 +33,7 @@ import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from nats.aio.client import Client as Nats
+from nats.js.errors import BadRequestError, ServerError
 from switchyard.locks.v1 import locks_pb2_grpc
 from switchyard.tenants.v1 import sites_pb2_grpc
 
@@ -46,9 +47,11 @@ from chassis import (
     periodic,
     registration,
     revocation,
+    stream_rules,
     streams,
     telemetry,
 )
+from chassis.buckets import Bucket
 from chassis.credentials import Credentials
 from chassis.db import Database
 from chassis.locks import Locks
@@ -71,6 +74,8 @@ _SERVER_OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
 )
 
+_T = TypeVar("_T")
+
 log = structlog.get_logger()
 
 
@@ -89,13 +94,18 @@ class Service:
         self._services: list[ServiceDescriptor] = []
         self._handlers: inbox.Handlers = {}
         self._needed: list[Callable[[], Awaitable[bool]]] = []
+        self._buckets: list[Bucket] = []
 
     def run(self, build: Callable[["Service"], None]) -> None:
         """Build and serve until SIGTERM or SIGINT."""
         telemetry.set_up(self.name, self.settings)
         if self.settings.environment == "development":
             faults.arm(self.settings.fault)
-        uvloop.run(self._main(build))
+        try:
+            uvloop.run(self._main(build))
+        except stream_rules.UnsafeError as failure:
+            sys.stderr.write(f"{failure}\n")
+            raise SystemExit(2) from None
 
     # What `build` uses.
 
@@ -111,6 +121,12 @@ class Service:
     def handle(self, handlers: inbox.Handlers) -> None:
         """Handle others' events."""
         self._handlers = handlers
+
+    def bucket(self, name: str, *, history: int = 1) -> Bucket:
+        """A key-value bucket, which is there before the process serves."""
+        made = Bucket(self.nats, name, replicas=self.settings.stream_replicas, history=history)
+        self._buckets.append(made)
+        return made
 
     def every(self, interval_s: float, work: Callable[[], Awaitable[None]]) -> None:
         """Do something again and again."""
@@ -178,6 +194,7 @@ class Service:
         async with contextlib.AsyncExitStack() as stack:
             await self._open(stack)
             build(self)
+            await self._until_there(self._streams())
             await self._begin(stack)
             yield
 
@@ -200,8 +217,8 @@ class Service:
         stack.push_async_callback(self.nats.close)
         await self.revocations.follow(self.nats)
 
-    async def _until_there(self, connecting: Coroutine[Any, Any, Nats]) -> Nats:
-        waiting = asyncio.ensure_future(connecting)
+    async def _until_there(self, coming: Coroutine[Any, Any, _T]) -> _T:
+        waiting = asyncio.ensure_future(coming)
         stopped = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -209,6 +226,45 @@ class Service:
             waiting.cancel()
             raise SystemExit(0)
         return waiting.result()
+
+    async def _streams(self) -> None:
+        """Until the streams are there and, in production, can lose nothing that they acknowledge.
+
+        Nothing is begun before. Raises `stream_rules.UnsafeError`.
+        """
+        while True:
+            try:
+                refused = await self._make_streams()
+                safe = self.settings.environment != "production" or await self._streams_are_safe()
+                if safe and refused is None:
+                    return
+            except nats.errors.Error as failure:
+                refused = failure
+            if refused is not None:
+                log.info("streams_not_ready", error=str(refused))
+            await asyncio.sleep(registration.RETRY_S)
+
+    async def _make_streams(self) -> nats.errors.Error | None:
+        """Make them, or bring them to our configuration; what NATS has against it."""
+        try:
+            await streams.ensure(self.nats, replicas=self.settings.stream_replicas)
+            for bucket in self._buckets:
+                await bucket.ensure()
+        except (BadRequestError, ServerError) as failure:
+            # Not for now, but for good: the examination says why.
+            return failure
+        return None
+
+    async def _streams_are_safe(self) -> bool:
+        names = [*streams.NAMES, *(each.stream for each in self._buckets)]
+        findings = await stream_rules.examine(self.nats, names, self.settings.nats_monitor_urls)
+        for line in findings.away:
+            log.warning("nats_server_not_examined", reason=line)
+        for line in findings.unknown:
+            log.info("nats_not_examined", reason=line)
+        if findings.faults:
+            raise stream_rules.UnsafeError(findings.faults)
+        return not findings.unknown
 
     async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self.settings
@@ -240,13 +296,6 @@ class Service:
     async def _prepare(self) -> None:
         """Become ready: everything that a call needs has been seen once."""
         while not (await self.database.ready() and await self.verifier.ready()):
-            await asyncio.sleep(registration.RETRY_S)
-        while True:
-            try:
-                await streams.ensure(self.nats, replicas=self.settings.stream_replicas)
-                break
-            except nats.errors.Error as failure:
-                log.info("streams_not_ready", error=repr(failure))
             await asyncio.sleep(registration.RETRY_S)
         for check in self._needed:
             while not await check():

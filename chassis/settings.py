@@ -7,8 +7,10 @@ it; nothing is read later.
 import sys
 from typing import Literal, Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis import stream_rules
 
 
 class Settings(BaseSettings):
@@ -20,6 +22,7 @@ class Settings(BaseSettings):
     version: str = "0.1.0"
     zone: str = ""
 
+    # One, or those of a cluster's servers with commas between.
     nats_url: str = "nats://127.0.0.1:4222"
     registry_address: str = "127.0.0.1:7001"
     auth_address: str = "127.0.0.1:7002"
@@ -62,4 +65,23 @@ class ServiceSettings(Settings):
     database_url: SecretStr
     database_pool: int = 10
     # Copies of each JetStream stream: 1 on a laptop, 3 in production.
-    stream_replicas: int = 1
+    stream_replicas: int = Field(default=1, validate_default=True)
+    # Where each NATS server tells of itself (`http://host:8222`), with commas between. In production a process refuses
+    # to serve on servers or streams that may lose what they acknowledged (`chassis.stream_rules`).
+    nats_monitor_urls: str = Field(default="", validate_default=True)
+
+    @field_validator("stream_replicas")
+    @classmethod
+    def _enough_replicas(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("environment") == "production" and value < stream_rules.REPLICAS:
+            message = f"production keeps each stream {stream_rules.REPLICAS} times or more"
+            raise ValueError(message)
+        return value
+
+    @field_validator("nats_monitor_urls")
+    @classmethod
+    def _some_monitor_urls(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("environment") == "production" and not value:
+            message = "production looks at its NATS servers: name the monitoring URL of each"
+            raise ValueError(message)
+        return value

@@ -13,14 +13,18 @@ import structlog
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.errors import BadRequestError
 from nats.js.errors import Error as JetStreamError
 
 EVENTS = "EVENTS"
 AUDIT = "AUDIT"
+NAMES = (EVENTS, AUDIT)
 # Seven days of events: longer than any consumer may be away.
 _MAX_AGE_S = 7 * 24 * 3600
 # The window in which JetStream itself drops a message sent twice; the inbox table is the real guard.
 _DUPLICATES_S = 120
+# "stream name already in use with a different configuration"
+_OTHER_CONFIGURATION = 10058
 ACK_WAIT_S = 30
 FETCH_TIMEOUT_S = 5.0
 RETRY_S = 0.5
@@ -68,14 +72,18 @@ async def ensure(connection: Nats, *, replicas: int) -> None:
             max_age=_MAX_AGE_S,
             duplicate_window=_DUPLICATES_S,
         )
-        await _create_or_update(manager, config)
+        await create_or_update(manager, config)
 
 
-async def _create_or_update(manager: nats.js.JetStreamContext, config: StreamConfig) -> None:
+async def create_or_update(manager: nats.js.JetStreamContext, config: StreamConfig) -> None:
+    """Create a stream, or bring it to a configuration; replicas are added, and never taken from one that has more."""
     try:
         await manager.add_stream(config)
-    except nats.js.errors.BadRequestError:
-        await manager.update_stream(config)
+    except BadRequestError as failure:
+        if failure.err_code != _OTHER_CONFIGURATION:
+            raise
+        there = (await manager.stream_info(config.name or "")).config.num_replicas
+        await manager.update_stream(config.evolve(num_replicas=max(config.num_replicas or 1, there or 1)))
 
 
 async def consume(

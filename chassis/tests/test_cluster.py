@@ -65,7 +65,7 @@ class Cluster:
                     found = await self.bucket.get(key)
                 except errors.Unavailable:
                     continue
-                return found and found.value
+                return None if found is None else found.value
 
 
 @asynccontextmanager
