@@ -15,6 +15,8 @@ GATEWAY = "gateway"
 FIXED = ("registry", "auth")
 OPERATOR_EMAIL = "operator@switchyard.example"
 HTTP_PORT_DEFAULT = 8000
+# Two would stop when either does; more than three is no more for a laptop to show.
+NATS_NODES = (1, 3)
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,11 @@ class Backends:
     """Where PostgreSQL (as its administrator), NATS and Valkey are."""
 
     postgres_admin_url: str
+    # Of one server, or of each of a cluster with commas between.
     nats_url: str
     valkey_url: str
+    # What we know of NATS when it is our own.
+    nats: Mapping[str, str] = field(default_factory=dict)
 
 
 # The environment variable that names an external server, by the embedded server that it replaces.
@@ -87,6 +92,7 @@ def spec(name: str, layout: Layout, backends: Backends, run_dir: RunDir) -> Spec
 
 def _environment(name: str, layout: Layout, backends: Backends, run_dir: RunDir) -> dict[str, str]:
     own = {
+        **backends.nats,
         "SWITCHYARD_NATS_URL": backends.nats_url,
         "SWITCHYARD_VALKEY_URL": backends.valkey_url,
         "SWITCHYARD_REGISTRY_ADDRESS": f"127.0.0.1:{layout.grpc_ports['registry']}",

@@ -26,9 +26,15 @@ app.add_typer(retail.app, name="import")
 
 
 @app.command()
-def up() -> None:
+def up(*, nats: Annotated[int, typer.Option(help="How many NATS servers: 1, or 3 that are a cluster.")] = 1) -> None:
     """Start everything, fill the demo companies, print the URL and the logins; Ctrl-C stops all of it."""
-    raise typer.Exit(up_command.run(RunDir.from_environment()))
+    if nats not in environment.NATS_NODES:
+        message = "1 server, or 3 that are a cluster"
+        raise typer.BadParameter(message)
+    if nats > 1 and os.environ.get(environment.EXTERNAL["nats"]):
+        message = f"{environment.EXTERNAL['nats']} names servers of your own: unset it, or leave --nats out"
+        raise typer.BadParameter(message)
+    raise typer.Exit(up_command.run(RunDir.from_environment(), nats_nodes=nats))
 
 
 @app.command()

@@ -30,14 +30,15 @@ async def migrate_service(run_dir: RunDir, service: str, admin_url: str) -> None
 class System:
     """A running suite."""
 
-    def __init__(self, run_dir: RunDir) -> None:
-        """Prepare to run from the directory; `start` does it."""
+    def __init__(self, run_dir: RunDir, nats_nodes: int) -> None:
+        """Prepare to run from the directory; `start` does it. `nats_nodes`: how many NATS servers, unless external."""
         self.run_dir = run_dir
+        self._nats_nodes = nats_nodes
         self.layout = Layout.choose()
         self._log = LogStream(run_dir.logs_dir)
         self._lock: IO[str] | None = None
         self._servers: embedded.EmbeddedServers | None = None
-        self._nats_url = ""
+        self._backends = Backends("", "", "")
         self._supervisor = Supervisor(self._log.take, self._write_state)
 
     async def start(self) -> None:
@@ -53,14 +54,14 @@ class System:
         if not embedded.port_is_free(self.layout.http_port):
             message = f"port {self.layout.http_port} is taken: end what listens there, or set SWITCHYARD_HTTP_PORT"
             raise StartError(message)
-        backends = await self._start_servers()
+        await self._start_servers()
         self._say("migrating the databases")
         for service in self.layout.names:
             if service != GATEWAY:
-                await migrate_service(self.run_dir, service, backends.postgres_admin_url)
+                await migrate_service(self.run_dir, service, self._backends.postgres_admin_url)
         self._say("starting " + ", ".join(self.layout.names))
         self._supervisor.start(
-            environment.spec(name, self.layout, backends, self.run_dir) for name in self.layout.names
+            environment.spec(name, self.layout, self._backends, self.run_dir) for name in self.layout.names
         )
         await self._wait_until_ready()
 
@@ -89,15 +90,17 @@ class System:
         )
         self.run_dir.forget_run()
 
-    async def _start_servers(self) -> Backends:
+    async def _start_servers(self) -> None:
         embedded_names = frozenset(name for name, variable in EXTERNAL.items() if not os.environ.get(variable))
         urls = {name: os.environ.get(variable, "") for name, variable in EXTERNAL.items()}
+        nats: dict[str, str] = {}
         if embedded_names:
             self._say("starting " + ", ".join(sorted(embedded_names)))
             self._servers = await embedded.EmbeddedServers.start(
                 self.run_dir.servers_dir,
                 fsync=True,
                 servers=embedded_names,
+                nodes=self._nats_nodes,
                 keep_alive=self._write_state,
                 on_line=self._log.take,
             )
@@ -107,9 +110,13 @@ class System:
                 "valkey": lambda servers: servers.valkey_url,
             }
             urls |= {name: own[name](self._servers) for name in embedded_names}
-        self._nats_url = urls["nats"]
+        if "nats" in embedded_names and self._servers is not None:
+            nats = {
+                "SWITCHYARD_NATS_MONITOR_URLS": self._servers.nats_monitor_urls,
+                "SWITCHYARD_STREAM_REPLICAS": str(self._nats_nodes),
+            }
+        self._backends = Backends(urls["postgres"], urls["nats"], urls["valkey"], nats)
         self._write_state()
-        return Backends(urls["postgres"], urls["nats"], urls["valkey"])
 
     async def _wait_until_ready(self) -> None:
         """Wait until every process says that it is ready and the gateway knows the routes of every service."""
@@ -148,7 +155,8 @@ class System:
             {
                 "supervisor": {"pid": os.getpid(), "mark": processes.started_at(os.getpid())},
                 "url": self.layout.url,
-                "nats_url": self._nats_url,
+                "nats_url": self._backends.nats_url,
+                "nats": self._backends.nats,
                 "registry_address": f"127.0.0.1:{self.layout.grpc_ports['registry']}",
                 "auth_address": f"127.0.0.1:{self.layout.grpc_ports['auth']}",
                 "processes": state,

@@ -12,17 +12,17 @@ from cli import api, demo, environment, system
 from cli.run_dir import RunDir
 
 
-def run(run_dir: RunDir) -> int:
+def run(run_dir: RunDir, *, nats_nodes: int) -> int:
     """Run until SIGINT or SIGTERM and return the exit code."""
-    return asyncio.run(_run(run_dir))
+    return asyncio.run(_run(run_dir, nats_nodes))
 
 
-async def _run(run_dir: RunDir) -> int:
+async def _run(run_dir: RunDir, nats_nodes: int) -> int:
     asked_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked_to_stop.set)
-    suite = system.System(run_dir)
+    suite = system.System(run_dir, nats_nodes)
     starting = asyncio.create_task(_start(suite))
     waiting = asyncio.create_task(asked_to_stop.wait())
     code = 0
