@@ -30,8 +30,8 @@ PATIENCE_S = 2.0
 DRAIN_S = 10.0
 # What speaks against the instance that was called, and not against the call.
 FAILURES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN})
-# Connections that carry nothing are probed, so that a peer is found that is dead, or hangs: without the second and third
-# line gRPC waits for a minute, and soon asks no more.
+# Connections that carry nothing are probed, so that a peer is found that is dead, or hangs: without the second and
+# third line gRPC waits for a minute, and soon asks no more.
 OPTIONS = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.http2.ping_timeout_ms", 3_000),
