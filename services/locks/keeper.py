@@ -116,13 +116,13 @@ class Keeper:
         return self._see(entry)
 
     async def find(self, tenant: UUID, lease_id: bytes) -> str:
-        """The key of the lock in which an id stands. Raises `Conflict` (`LEASE_LOST`) and `Unavailable`."""
+        """The key of the lock in which an id stands. Raises `LeaseLost` and `Unavailable`."""
         key = self.documents.find(tenant, lease_id)
         if key is None:
             await self.catch_up()
             key = self.documents.find(tenant, lease_id)
         if key is None:
-            raise locks.lost()
+            raise errors.LeaseLost
         return key
 
     async def catch_up(self) -> None:

@@ -105,7 +105,7 @@ class Line:
             yield locks.ended_of(place.document.lock, lease.id) or EndedLease(id=lease.id)
 
     async def renew(self, key: str, lease_id: bytes, holder: str, timeout_s: int | None) -> StoredLease:
-        """The lease, for longer. Raises `Conflict` (`LEASE_LOST`) and `Unavailable`."""
+        """The lease, for longer. Raises `LeaseLost` and `Unavailable`."""
         while True:
             renewal = partial(locks.renew, lease_id=lease_id, holder=holder, timeout_s=timeout_s, now=clock.now())
             outcome = await self._keeper.change(key, renewal)
@@ -173,7 +173,7 @@ class Line:
         while True:
             lease = place.lease
             if lease is None:
-                raise locks.lost()
+                raise errors.LeaseLost
             if time.monotonic() - place.at < lease.timeout:
                 return lease
             wish = place.wish

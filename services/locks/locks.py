@@ -105,7 +105,7 @@ def enter(lock: StoredLock, *, wish: Wish, wait: bool, now: datetime) -> None:
     """Take the lock, or else stand in line (`wait`); `lease_of` and `position_of` tell which.
 
     One that holds or waits already under this id goes on with that: the lease is renewed, the place is the new host's.
-    Raises `Conflict` (`LOCK_MISMATCH`, `LEASE_LOST`), `Exhausted` (`LOCK_QUEUE_FULL`) and `LaterError`.
+    Raises `Conflict` (`LOCK_MISMATCH`), `LeaseLost`, `Exhausted` (`LOCK_QUEUE_FULL`) and `LaterError`.
     """
     if _go_on(lock, wish, now, wait=wait):
         return
@@ -136,19 +136,24 @@ def promote(lock: StoredLock, now: datetime) -> None:
 
 
 def renew(lock: StoredLock, *, lease_id: bytes, holder: str, timeout_s: int | None, now: datetime) -> None:
-    """Keep a lease for longer. Raises `Conflict` (`LEASE_LOST`)."""
+    """Keep a lease for longer. Raises `LeaseLost`."""
     _renew(_held_by(lock, lease_id, holder), timeout_s, now)
 
 
 def release(lock: StoredLock, *, lease_id: bytes, holder: str, release_id: bytes) -> None:
-    """Give the lock back once; `release_id` tells a release that is sent again from a second one.
+    """Give the lock back once, or the place in line; `release_id` tells one that is sent again from a second one.
 
-    Raises `Conflict` (`LEASE_LOST`) unless it was held till now, or till it was released by its holder.
+    Raises `LeaseLost` unless it was held till now, or till it was released by its holder.
     """
     if ended_of(lock, release_id) is not None:
         return
     ended = ended_of(lock, lease_id)
     if ended is not None and ended.reason == RELEASED and ended.holder == holder:
+        return
+    place = position_of(lock, lease_id)
+    if place is not None and lock.waiters[place].holder == holder:
+        _remember(lock, EndedLease(id=lease_id, reason=RELEASED, holder=holder))
+        del lock.waiters[place]
         return
     lease = _held_by(lock, lease_id, holder)
     if lease.holds > 1:
@@ -211,12 +216,6 @@ def told(lock: StoredLock, lease_ids: Collection[bytes]) -> None:
         lock.untold.remove(loss)
 
 
-def lost() -> errors.Conflict:
-    """What is said of a lease that is not there, or another's."""
-    message = "the lease has ended or is not yours"
-    return errors.Conflict(message, code="LEASE_LOST")
-
-
 def deadlocked() -> errors.Conflict:
     """What is said to the youngest of a circle."""
     message = "everybody in a circle waits for the next, and this wait is the youngest"
@@ -239,7 +238,7 @@ def _go_on(lock: StoredLock, wish: Wish, now: datetime, *, wait: bool) -> bool:
         found.host = wish.host if wait else found.host
         return True
     if ended_of(lock, wish.id) is not None:
-        raise lost()
+        raise errors.LeaseLost
     lease = _owned(lock, wish.holder, wish.owner) if wish.owner else None
     if lease is None:
         return False
@@ -290,7 +289,7 @@ def _enter_again(lease: StoredLease, wish_id: bytes) -> None:
 def _held_by(lock: StoredLock, lease_id: bytes, holder: str) -> StoredLease:
     lease = lease_of(lock, lease_id)
     if lease is None or lease.holder != holder:
-        raise lost()
+        raise errors.LeaseLost
     return lease
 
 

@@ -24,7 +24,7 @@ from services.locks.line import Line
 # What has lapsed is ended within this and a little more.
 LOOK_EVERY_S: Final = 0.1
 # A loss that its own process has not told of by then is told by another.
-OTHERS_AFTER_S: Final = 3.0
+OTHERS_AFTER_S: Final = 2.0
 CLEAR_UP_EVERY_S: Final = 0.5
 TOGETHER_S: Final = 0.01
 
