@@ -115,8 +115,15 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
 
     async def take_out(self, instance_id: str) -> None:
         """The instance is gone."""
-        gone = registry_pb2.Instance(id=instance_id, state=registry_pb2.INSTANCE_STATE_GONE)
-        await self._set(gone)
+        await self.turn(instance_id, registry_pb2.INSTANCE_STATE_GONE)
+
+    async def turn(self, instance_id: str, state: registry_pb2.InstanceState) -> None:
+        """The instance is in another state."""
+        changed = registry_pb2.Instance()
+        changed.CopyFrom(self.instances[instance_id])
+        changed.state = state
+        changed.changed_at.GetCurrentTime()
+        await self._set(changed)
 
     async def _set(self, instance: registry_pb2.Instance) -> None:
         async with self._changed:

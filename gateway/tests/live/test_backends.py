@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from switchyard.registry.v1 import registry_pb2
 
-from chassis import errors
+from chassis import clock, errors
+from chassis.directory import GONE_S
 from gateway.backends import Retries
 
 
@@ -79,6 +83,44 @@ class TestChoice:
         await _calls(house, 10)
 
         assert house.kettles.calls == []
+
+    @pytest.mark.parametrize("state", ["DRAINING", "CRITICAL", "WARNING"])
+    async def test_one_that_is_not_well_gets_none_while_another_is(self, house: Any, state: str) -> None:
+        other = await _two(house)
+        await house.registry.turn(house.instance, registry_pb2.InstanceState.Value(f"INSTANCE_STATE_{state}"))
+        await _until(lambda: f"INSTANCE_STATE_{state}" in _states(house))
+
+        assert await _calls(house, 10) == [200] * 10
+
+        assert (len(house.kettles.calls), len(other.calls)) == (0, 10)
+
+
+class TestGone:
+    async def test_a_service_that_is_down_keeps_its_routes(self, house: Any) -> None:
+        await house.registry.take_out(house.instance)
+        await _until(lambda: not _states(house))
+
+        assert await _calls(house, 1) == [503]
+
+    async def test_also_in_a_gateway_that_has_never_seen_it_well(self, house: Any) -> None:
+        await house.registry.turn(house.instance, registry_pb2.INSTANCE_STATE_CRITICAL)
+
+        assert await _calls(await house.second_gateway(), 1) == [503]
+
+    async def test_one_that_was_given_up_does_not(self, house: Any) -> None:
+        await house.registry.take_out(house.instance)
+        await _until(lambda: not _states(house))
+
+        with clock.shifted(timedelta(seconds=GONE_S + 1)):
+            house.gateway._backends._dirty.set()
+            await _until(lambda: not house.gateway._backends._live)
+
+        assert await _calls(house, 1) == [404]
+
+
+def _states(house: Any) -> set[str]:
+    told = house.gateway._backends._directory.instances()
+    return {registry_pb2.InstanceState.Name(each.state) for each in told}
 
 
 class TestRetry:
