@@ -14,6 +14,7 @@ from switchyard.registry.v1 import registry_pb2_grpc
 from uuid_utils.compat import uuid7
 
 from chassis import identity, registration
+from chassis.buckets import Bucket
 from chassis.testing import Running, Serve, Tenant
 from services.registry.__main__ import build
 
@@ -23,8 +24,9 @@ CONTRACT = registration.contract([pb.DESCRIPTOR.services_by_name["RegistryServic
 class Registry:
     """One process of a registry. The stubs' `Any` is theirs: they are made on channels that raise our errors."""
 
-    def __init__(self, running: Running) -> None:
+    def __init__(self, running: Running, name: str) -> None:
         self.running = running
+        self.bucket = Bucket(running.service.nats, name, replicas=1)
 
     def acting(self, service: str) -> Any:
         """A stub on which a service calls."""
@@ -86,7 +88,7 @@ async def start(serve: Serve) -> Start:
     named = f"registry-{uuid7().hex[-12:]}"
 
     async def begin() -> Registry:
-        return Registry(await serve("registry", functools.partial(build, name=named)))
+        return Registry(await serve("registry", functools.partial(build, name=named)), named)
 
     return begin
 
