@@ -24,6 +24,8 @@ class Settings(BaseSettings):
 
     # One, or those of a cluster's servers with commas between.
     nats_url: str = "nats://127.0.0.1:4222"
+    # Any target that gRPC knows. One with several addresses finds whichever process of the registry answers:
+    # `ipv4:10.0.0.1:7001,10.0.0.2:7001`, or a name, `dns:///registry:7001`.
     registry_address: str = "127.0.0.1:7001"
     auth_address: str = "127.0.0.1:7002"
     service_credential: SecretStr = SecretStr("")

@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chassis import errors
+from chassis.identity import PLATFORM
 from gateway import listener
 from gateway.realtime import websocket
 
@@ -191,6 +192,19 @@ class TestOneChannel:
         await house.publish("orders.OrderPlaced", {"id": "o1"}, audience="orders:queue:s1")
 
         assert await _hear(socket) == {"id": "o1"}
+
+    async def test_what_concerns_the_platform_is_told_to_whom_a_tenant_lets(self, house: Any) -> None:
+        principal = house.tenant.user(permissions={"registry.read"})
+        socket = await house.socket(house.bearer(principal), path="/ws/service-health")
+        await _say(socket, type="ping")
+        await _hear(socket)
+        told = {"service_name": "kettles", "status": "critical"}
+
+        # A tenant's own event of that name is no platform's.
+        await house.publish("kettles.Forged", {"status": "passing"}, audience="service-health")
+        await house.publish("registry.Changed", told, audience="service-health", tenant=str(PLATFORM))
+
+        assert await _hear(socket) == told
 
     async def test_it_needs_the_permission(self, house: Any) -> None:
         principal = house.tenant.user(permissions=set())
