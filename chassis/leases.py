@@ -32,6 +32,11 @@ RETRY_MAX_S: Final = 0.5
 
 # The service is away, or whoever would have answered was ended; what it says of a wish has another class.
 _OUTAGES = (errors.Unavailable, errors.DeadlineExceeded, errors.Internal)
+_ENDINGS: Final = {
+    pb.LOSS_REASON_RELEASED: "was given back",
+    pb.LOSS_REASON_EXPIRED: "has expired",
+    pb.LOSS_REASON_BROKEN: "was broken",
+}
 
 log = structlog.get_logger()
 
@@ -354,7 +359,8 @@ async def _within(event: asyncio.Event, timeout_s: float) -> None:
 
 
 def _lost(name: str, told: pb.Lost) -> errors.LeaseLost:
-    reason = pb.LossReason.Name(told.reason).removeprefix("LOSS_REASON_").lower()
+    what = _ENDINGS.get(told.reason, "has ended")
     by, why = f" by {told.by}" if told.by else "", f": {told.comment}" if told.comment else ""
-    message = f"the lease of {name} was {reason}{by}{why}"
+    reason = pb.LossReason.Name(told.reason).removeprefix("LOSS_REASON_").lower()
+    message = f"the lease of {name} {what}{by}{why}"
     return errors.LeaseLost(message, metadata={"reason": reason, "by": told.by, "comment": told.comment})

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,47 +18,7 @@ from chassis import call, errors, locks
 from chassis.leases import Lease
 from chassis.locks import Locks
 from chassis.testing import Serve, Tenant
-
-# What goes wrong goes wrong at once.
-BOUND_S = 20
-
-
-@dataclass
-class Stream:
-    """One `Hold`; what the test puts into it is said."""
-
-    wish: pb.AcquireRequest
-    caller: call.Call
-    says: "asyncio.Queue[pb.HoldResponse | errors.Error]" = field(default_factory=asyncio.Queue)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def wait(self, position: int = 0) -> None:
-        self.says.put_nowait(pb.HoldResponse(waiting=pb.Waiting(queue_position=position)))
-
-    def grant(self, token: int = 7, *, lock_id: str = "") -> None:
-        lease = pb.Lease(
-            acquired=True,
-            lock_id=lock_id or self.wish.lock_id,
-            fencing_token=token,
-            lock_name=self.wish.lock_name,
-            timeout=self.wish.timeout,
-        )
-        self.says.put_nowait(pb.HoldResponse(granted=lease))
-
-    def lose(self) -> None:
-        lost = pb.Lost(reason=pb.LOSS_REASON_BROKEN, by="user:1", comment="it hangs")
-        self.says.put_nowait(pb.HoldResponse(lost=lost))
-
-    def fail(self, failure: errors.Error) -> None:
-        self.says.put_nowait(failure)
-
-
-async def _renewed(request: pb.RenewRequest) -> pb.Lease:
-    return pb.Lease(acquired=True, lock_id=request.lock_id, timeout=request.timeout)
-
-
-async def _released(_request: pb.ReleaseRequest) -> Empty:
-    return Empty()
+from chassis.tests.scripted_locks import BOUND_S, Scripted, Stream, renewed
 
 
 async def _never(_request: object) -> Any:
@@ -75,45 +35,6 @@ def _failing(failure: errors.Error) -> Callable[[object], Awaitable[Any]]:
 def _stand_still() -> None:
     """Nothing of the process moves for longer than a lease of a second lives."""
     time.sleep(1.1)
-
-
-class Scripted:
-    """A service of locks. `renewing` and `releasing` say what it answers; what it was asked stands in queues."""
-
-    service = pb.DESCRIPTOR.services_by_name["LocksService"]
-
-    def __init__(self) -> None:
-        self.streams: asyncio.Queue[Stream] = asyncio.Queue()
-        self.renewals: asyncio.Queue[pb.RenewRequest] = asyncio.Queue()
-        self.releases: asyncio.Queue[pb.ReleaseRequest] = asyncio.Queue()
-        self.renewing: Callable[[pb.RenewRequest], Awaitable[pb.Lease]] = _renewed
-        self.releasing: Callable[[pb.ReleaseRequest], Awaitable[Empty]] = _released
-
-    async def stream(self) -> Stream:
-        """The next wish."""
-        return await asyncio.wait_for(self.streams.get(), BOUND_S)
-
-    async def Hold(self, request: pb.HoldRequest) -> AsyncIterator[pb.HoldResponse]:
-        stream = Stream(request.wish, call.current())
-        self.streams.put_nowait(stream)
-        try:
-            while not isinstance(said := await stream.says.get(), errors.Error):
-                yield said
-                if said.HasField("lost"):
-                    return
-            raise said
-        finally:
-            stream.ended.set()
-
-    async def Renew(self, request: pb.RenewRequest) -> pb.Lease:
-        self.renewals.put_nowait(request)
-        return await self.renewing(request)
-
-    async def Release(self, request: pb.ReleaseRequest) -> Empty:
-        self.releases.put_nowait(request)
-        return await self.releasing(request)
-
-    Acquire = ListLocks = GetLock = BreakLock = Renew
 
 
 @dataclass(frozen=True)
@@ -234,7 +155,7 @@ class TestHold:
         async def renew(request: pb.RenewRequest) -> pb.Lease:
             assert not entered.is_set()
             await renewing.wait()
-            return await _renewed(request)
+            return await renewed(request)
 
         world.service.renewing = renew
         task = world.begin(world.holding(ttl_s=1, entered=entered))
@@ -318,7 +239,7 @@ class TestLoss:
         async def renew(request: pb.RenewRequest) -> pb.Lease:
             # So late that the lease that it renews is over by then.
             await asyncio.sleep(0.7)
-            return await _renewed(request)
+            return await renewed(request)
 
         world.service.renewing = renew
         task, _stream = await world.held(ttl_s=1)
@@ -557,13 +478,14 @@ class TestOwner:
             async with world.locks.hold("outer"):
                 await asyncio.gather(world.holding(name="inner"))
 
-        task, other = world.begin(work()), world.begin(world.holding(name="outer"))
-        streams = [await world.service.stream() for _ in range(2)]
-        for stream in streams:
-            stream.grant()
+        task = world.begin(work())
+        outer = await world.service.stream()
+        outer.grant()
         inner = await world.service.stream()
+        other = world.begin(world.holding(name="outer"))
+        others = await world.service.stream()
 
-        assert streams[0].wish.owner == inner.wish.owner != streams[1].wish.owner
+        assert outer.wish.owner == inner.wish.owner != others.wish.owner
         task.cancel()
         other.cancel()
 
