@@ -45,5 +45,5 @@ bench: .venv/.ready ## Measure against a monolith and Envoy, side by side, and w
 	@$(BIN)/python -m bench
 
 .PHONY: chaos
-chaos: .venv/.ready ## Kill processes at every point and see what is left: make chaos suite=saga
-	@$(BIN)/python -m bench.chaos $(suite)
+chaos: .venv/.ready ## Kill processes and see what is left: make chaos suite=saga, or suite=locks (seeds=3,7 for some)
+	@$(BIN)/python -m bench.chaos $(suite) $(if $(seeds),--seeds $(seeds))

@@ -14,7 +14,7 @@ from rich.table import Table
 RESULTS = Path(__file__).with_name("RESULTS.md")
 # Each is measured by itself, so that it can be renewed by itself; those of the imports and of the kills of one process
 # are written down by hand.
-CHAPTERS = ("peers", "identity", "orders", "locks", "registry", "imports", "chaos", "saga")
+CHAPTERS = ("peers", "identity", "orders", "locks", "registry", "imports", "chaos", "saga", "locks_chaos")
 WORKLOADS = {"get": "GET one item", "page": "GET a page of 25", "order": "POST an order"}
 # CPU microseconds over all processes, and how many times under the monolith.
 AIMS_US = {"get": 900, "page": 1600}

@@ -38,7 +38,7 @@ WAIT_S = (0, 0, 1, 5)
 # After the last fault everything must come to an end.
 TRIES_LAST = 40
 # How long a piece of work under a lock takes, how many there are, and how often somebody walks away and lets it lapse.
-WORK_S = (0.01, 0.2)
+WORK_S = (0.03, 0.2)
 PIECES = (1, 4)
 FORGETS = 0.03
 REST_S = (0.0, 0.1)
@@ -138,6 +138,7 @@ class _Client:
         try:
             for number in range(1 if last else self._chosen.randint(*PIECES)):
                 await lease.keep()
+                self._crowd.tell(client=self.name, works=lock)
                 await asyncio.sleep(self._chosen.uniform(*WORK_S))
                 if rules == Rules():
                     # Those who share a lock have no order that a fence could keep.

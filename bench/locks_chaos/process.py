@@ -1,5 +1,6 @@
-"""One process of the run: `services.locks` as it is, but for who signs passes, a clock that can be stepped, and, where it
-is shown that the suite would notice, a promise taken out of it.
+"""One process of the run: `services.locks` as it is, but for who signs passes and a clock that can be stepped.
+
+Where it is shown that the suite would notice, one of its promises is taken out of it, here and nowhere else.
 """
 
 import ctypes
@@ -88,9 +89,20 @@ def pass_of(principal: identity.Principal, key: OKPKey) -> str:
     """A pass that no step of a clock ends."""
     now = int(time.time())
     claims = {
-        **{"iss": identity.ISSUER, "aud": identity.AUDIENCE, "sub": principal.id, "knd": principal.kind},
-        **{"tid": str(principal.tenant_id), "sid": str(uuid7()), "rol": ["admin"]},
-        **{"prm": sorted(principal.permissions), "sit": [], "act": "", "imp": "", "aut": now},
-        **{"ims": now * 1000, "iat": now - _PASS_LIFE_S, "exp": now + _PASS_LIFE_S},
+        "iss": identity.ISSUER,
+        "aud": identity.AUDIENCE,
+        "sub": principal.id,
+        "knd": principal.kind,
+        "tid": str(principal.tenant_id),
+        "sid": str(uuid7()),
+        "rol": ["admin"],
+        "prm": sorted(principal.permissions),
+        "sit": [],
+        "act": "",
+        "imp": "",
+        "aut": now,
+        "ims": now * 1000,
+        "iat": now - _PASS_LIFE_S,
+        "exp": now + _PASS_LIFE_S,
     }
     return jwt.encode({"alg": identity.ALGORITHM, "kid": key.kid, "typ": "JWT"}, claims, key, algorithms=["Ed25519"])

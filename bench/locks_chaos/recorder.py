@@ -10,7 +10,7 @@ import orjson
 
 from bench.locks_chaos.judge import LOST, OK, UNKNOWN, Call
 
-# So long somebody is waited for who holds a lock, and was told so just now: they are at their first piece of work.
+# So long somebody is waited for who holds a lock, and has begun a piece of work under it just now.
 HOLDER_S = 4.0
 JUST_NOW_S = 0.02
 POLL_S = 0.005
@@ -21,29 +21,24 @@ class Recorder:
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        # By lock: who was granted it last, and when.
-        self._holders: dict[str, tuple[str, float]] = {}
-        self._asked: dict[tuple[str, int], dict[str, Any]] = {}
+        # By lock: who has worked under it last, and since when.
+        self._working: dict[str, tuple[str, float]] = {}
 
     def take(self, line: bytes) -> None:
         event = orjson.loads(line)
         self.events.append(event)
-        if "kind" in event:
-            self._asked[event["client"], event["call"]] = event
-        elif event["outcome"] == OK:
-            asked = self._asked[event["client"], event["call"]]
-            if asked["kind"] == "acquire":
-                self._holders[asked["lock"]] = (event["client"], time.monotonic())
+        if "works" in event:
+            self._working[event["works"]] = (event["client"], time.monotonic())
 
     def note(self, what: str, **more: Any) -> None:
         """Something that was done to the run."""
         self.events.append({"at": time.monotonic(), "fault": what, **more})
 
     async def holder(self, lock: str) -> str | None:
-        """The process of the clients whom the lock is granted to next."""
+        """The process of the client who is next to work under the lock."""
         until = time.monotonic() + HOLDER_S
         while (now := time.monotonic()) < until:
-            client, at = self._holders.get(lock, ("", 0.0))
+            client, at = self._working.get(lock, ("", 0.0))
             if at > now - JUST_NOW_S:
                 return client.partition(".")[0]
             await asyncio.sleep(POLL_S)

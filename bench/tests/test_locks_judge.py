@@ -1,5 +1,7 @@
 """The judge of recorded runs finds what is wrong with histories made by hand."""
 
+from types import MappingProxyType
+
 import pytest
 
 from bench.locks_chaos import judge
@@ -146,7 +148,7 @@ class TestWrites:
 
 
 class TestReplaced:
-    RULES = {"a": Rules()}
+    RULES = MappingProxyType({"a": Rules()})
 
     def test_who_held_it_when_they_were_killed(self) -> None:
         calls = [acquire("c1.0", 1, 0), acquire("c2.0", 2, 0.5, 3.2)]

@@ -1,0 +1,111 @@
+"""What came of the runs, as a table and as the chapter of `bench/RESULTS.md`."""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+from bench import report
+from bench.locks_chaos.faults import NODES, PROCESSES, TTL_S
+from bench.locks_chaos.run import REPLACED_S, Run
+from bench.locks_chaos.world import CLIENTS, CROWDS, LOCKS
+
+HEADINGS = (
+    "seed",
+    "faults",
+    "calls",
+    "unanswered",
+    "grants",
+    "writes",
+    "late writes",
+    "refused",
+    "dead replaced after, s",
+)
+# Of the histogram of how long a dead holder's lock stood idle, in seconds.
+EDGES_S = (2.0, 2.5, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 4.0)
+EXCERPT_CHARS = 400
+
+_METHOD = """
+`make chaos suite=locks` (some of them again: `seeds=3,7`). Each run: {nodes} NATS servers (R3, `sync_interval:
+always`), {processes} processes of `locks`, {clients} clients in {crowds} processes on {locks} locks (three held by
+one, one by two, one shared), leases of {ttl_s} s. Between clients and `locks`, `locks` and NATS, and each two NATS
+servers stand links that can be cut: what is under way is stalled and comes late, or connections are reset. The seed
+alone says what is done when: {faults}. Paused is SIGSTOP for longer than a lease; clocks of `locks` step by up to an
+hour, ahead and back (those of NATS and PostgreSQL do not). Whom it meets is told by the part they play.
+
+Clients note what they ask and are answered on one monotonic clock. Judged is, lock by lock: that the history is
+linearizable, where a lease that was not surely given back ends at any moment after its last successful grant or
+renewal was asked for, plus its life, and no earlier; that no two held an exclusive lock by what they themselves could
+be certain of, nor more than two the counted one (of which {together} runs saw two at once); that tokens grow in the
+order of time; that the writes which PostgreSQL let through (`chassis.fencing`) stand in the order of tokens; that all
+clients come to their end when the faults are over. In the runs above: {grants:,} grants and {writes:,} writes,
+nothing of this broken.
+
+**Late writes** are those that a client began when its lease was over for all that it could know, most of them after a
+pause between the look at the clock and the write. {fenced_off} of {late} were refused by the database; before the
+others nobody newer had written.
+
+**A holder killed** while nothing else was wrong was replaced, in {count} cases, after a median of {median_s:.2f} s
+and at most {most_s:.2f} s from the kill (bound: {bound_s:g} s, the lease's life and one second): {histogram}.
+
+The checker (`bench/linearizability.py`) agrees on all 108 histories with known verdicts of porcupine's tests (102 of
+Jepsen's etcd register, 6 of a key-value store; `python -m bench.histories FOLDER`), and with a search through all
+orders on short ones (`bench/tests`).
+
+What is taken out is found out:
+
+{mutations}
+"""
+
+
+def cells(runs: Sequence[Run]) -> list[list[str]]:
+    rows = []
+    for run in runs:
+        figures = run.figures
+        names = ("calls", "unknown", "grants", "writes", "late", "fenced_off")
+        told = [str(run.seed), str(run.faults.total()), *(f"{figures[name]:,}" for name in names)]
+        rows.append([*told, ", ".join(f"{each.after_s:.1f}" for each in run.replaced if each.after_s is not None)])
+    return rows
+
+
+def method(result: dict[str, Any]) -> str:
+    runs: list[Run] = result["runs"]
+    kinds: Counter[str] = sum((run.faults for run in runs), Counter())
+    totals: Counter[str] = sum((Counter(run.figures) for run in runs), Counter())
+    after = sorted(each.after_s for run in runs for each in run.replaced if each.after_s is not None)
+    return _METHOD.strip().format(
+        nodes=NODES,
+        processes=PROCESSES,
+        clients=CROWDS * CLIENTS,
+        crowds=CROWDS,
+        locks=len(LOCKS),
+        ttl_s=TTL_S,
+        faults=", ".join(f"{kind} ({times})" for kind, times in sorted(kinds.items())),
+        together=sum(run.together > 1 for run in runs),
+        grants=totals["grants"],
+        writes=totals["writes"],
+        fenced_off=totals["fenced_off"],
+        late=totals["late"],
+        count=len(after),
+        median_s=median(after),
+        most_s=after[-1],
+        bound_s=REPLACED_S,
+        histogram=_histogram(after),
+        mutations="\n".join(f"- **{run.without}**, seed {run.seed}: {_first(run)}" for run in result["mutations"]),
+    )
+
+
+def _histogram(values: Sequence[float]) -> str:
+    bounds = [0.0, *EDGES_S, REPLACED_S]
+    counted = [(low, high, sum(low < each <= high for each in values)) for low, high in pairwise(bounds)]
+    return ", ".join(f"{low:.1f}-{high:.1f} s: {count}" for low, high, count in counted if count)
+
+
+def _first(run: Run) -> str:
+    return f"{len(run.violations)} violations, the first: {run.violations[0][:EXCERPT_CHARS]}"
+
+
+def document(result: dict[str, Any]) -> str:
+    parts = ["## Locks under kills, pauses, cuts and clock steps", report.markdown(HEADINGS, cells(result["runs"]))]
+    return "\n\n".join([*parts, method(result)])
