@@ -61,10 +61,10 @@ class Feed:
         # All changes after this one are in the ring.
         self._floor = 0
 
-    def begin(self) -> None:
-        """What was told so far was no change, but what there was."""
+    def begin(self, revision: int) -> None:
+        """What was told so far was no change, but what there was at a revision; the last writes may be forgotten."""
         self._ring.clear()
-        self._floor = self.revision
+        self._floor = self.revision = max(self.revision, revision)
 
     def publish(self, change: Change) -> None:
         """Tell the watchers."""

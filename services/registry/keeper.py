@@ -47,19 +47,23 @@ class Keeper:
 
     async def run(self) -> None:
         """Follow the bucket until cancelled."""
-        while True:
-            try:
-                await self._bucket.ensure()
-                break
-            except (nats.errors.Error, JetStreamError) as failure:
-                log.info("bucket_not_ready", error=repr(failure))
-            await asyncio.sleep(RETRY_S)
+        revision = await self._begin()
         async for told in self._bucket.watch():
             if isinstance(told, buckets.Entry):
                 self._apply(told)
             elif not self._roster.began:
-                self._roster.begin(self._roster.now())
+                self._roster.begin(self._roster.now(), revision)
                 self._began.set()
+
+    async def _begin(self) -> int:
+        """The revision of a bucket that is there."""
+        while True:
+            try:
+                await self._bucket.ensure()
+                return await self._bucket.revision()
+            except (nats.errors.Error, JetStreamError, errors.Unavailable) as failure:
+                log.info("bucket_not_ready", error=repr(failure))
+            await asyncio.sleep(RETRY_S)
 
     def _apply(self, told: buckets.Entry) -> None:
         try:

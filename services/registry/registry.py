@@ -1,6 +1,7 @@
 """The heart of registry: what a registration becomes, what is told of the instances, and what is written down."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
@@ -153,26 +154,29 @@ def now_seen(entry: Entry, now: float, process: bytes) -> pb.Instance:
     if not entry.gone:
         heard_at = clock.now() - timedelta(seconds=max(0.0, now - entry.signs.heard_at))
         shown.last_seen_at.FromDatetime(max(heard_at, shown.registered_at.ToDatetime(heard_at.tzinfo)))
-        if entry.home == process and entry.signs.checks:
-            shown.health_score = rules.score(shown.state, entry.signs.checks)
+        shown.health_score = _score(entry, process)
     return shown
 
 
-def summary(name: str, instances: Sequence[pb.Instance]) -> pb.ServiceSummary:
+def _score(entry: Entry, process: bytes) -> int:
+    """As the process that looks after the instance knows it, or as it was at the last change."""
+    ours = entry.home == process and entry.signs.checks
+    return rules.score(entry.instance.state, entry.signs.checks) if ours else entry.instance.health_score
+
+
+def summary(name: str, entries: Sequence[Entry], process: bytes) -> pb.ServiceSummary:
     """A service by its instances."""
-    order = list(rules.SCORES)
-    here = [each for each in instances if each.state != pb.INSTANCE_STATE_GONE]
-    told = pb.ServiceSummary(
+    counts = Counter(entry.instance.state for entry in entries)
+    here = [entry for entry in entries if not entry.gone]
+    return pb.ServiceSummary(
         name=name,
-        state=min((each.state for each in instances), key=order.index),
-        health_score=sum(each.health_score for each in here) // len(here) if here else 0,
-        instances_passing=sum(each.state in rules.SERVING for each in here),
+        state=next(state for state in rules.SCORES if counts[state]),
+        health_score=sum(_score(entry, process) for entry in here) // len(here) if here else 0,
+        instances_passing=sum(counts[state] for state in rules.SERVING),
         instances_total=len(here),
-        zones=sorted({each.zone for each in here if each.zone}),
+        instances_by_state={state_name(state): count for state, count in counts.items()},
+        zones=sorted({entry.instance.zone for entry in here if entry.instance.zone}),
     )
-    for each in instances:
-        told.instances_by_state[state_name(each.state)] += 1
-    return told
 
 
 def state_name(state: pb.InstanceState) -> str:

@@ -117,10 +117,10 @@ class Roster:
         self._told.set()
         self._told = asyncio.Event()
 
-    def begin(self, now: float) -> None:
-        """All that was in the bucket has been applied: from now on it is changes."""
+    def begin(self, now: float, revision: int) -> None:
+        """All that was in the bucket at a revision has been applied: from now on it is changes."""
         self.began = True
-        self.feed.begin()
+        self.feed.begin(revision)
         self.grace(now, GRACE_S)
 
     def grace(self, now: float, seconds: float) -> None:

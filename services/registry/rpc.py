@@ -36,12 +36,13 @@ class RegistryRpc:
 
     async def ListServices(self, _request: pb.ListServicesRequest) -> pb.ListServicesResponse:
         await self._keeper.began()
-        summaries = [registry.summary(name, self._instances(name)) for name in self._roster.services()]
+        names = self._roster.services()
+        summaries = [registry.summary(name, self._roster.of(name), self._peers.id) for name in names]
         return pb.ListServicesResponse(services=summaries, preserving=self._roster.preserved > 0)
 
     async def GetService(self, request: pb.GetServiceRequest) -> pb.ServiceSummary:
         await self._keeper.began()
-        return registry.summary(request.name, self._instances(request.name))
+        return registry.summary(request.name, self._roster.of(request.name), self._peers.id)
 
     async def ListInstances(self, request: pb.ListInstancesRequest) -> pb.ListInstancesResponse:
         await self._keeper.began()

@@ -17,7 +17,7 @@ def _change(revision: int, service: str = "a", *, preserving: bool = False, turn
 def _feed(first: int = 10) -> Feed:
     made = Feed(lambda: ([pb.Instance(id="all", service="a")], False))
     made.publish(_change(first))
-    made.begin()
+    made.begin(first)
     return made
 
 

@@ -359,6 +359,7 @@ class TestForget:
         await process.keeper.forget(entry)
 
         later = await start()
+        await later.keeper.fresh()
 
         assert (process.roster.entries, later.roster.entries) == ({}, {})
         assert (await later.register(id=entry.instance.id, address=entry.instance.address)).instance.state == PASSING
