@@ -12,7 +12,7 @@ import re
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from nats.aio.client import Client as Nats
 from nats.js.api import PersistMode, StorageType, StreamConfig, StreamInfo
@@ -23,6 +23,7 @@ REPLICAS: Final = 3
 # Before it, a server that was killed and started again could vote with what it had already forgotten, or lose a
 # stream's newest messages.
 VERSION_MIN: Final = (2, 12, 3)
+_VERSION_MIN_TEXT: Final = ".".join(map(str, VERSION_MIN))
 BUCKET_PREFIX: Final = "KV_"
 # A server is asked on the network of its cluster.
 TIMEOUT_S: Final = 2.0
@@ -32,29 +33,38 @@ _NS: Final = 1_000_000_000
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
+class Fault(NamedTuple):
+    """Something that is weaker than it must be."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
 class UnsafeError(Exception):
     """Production may not run on these streams or servers; the message is a line for each fault."""
 
-    def __init__(self, faults: Iterable[str]) -> None:
-        super().__init__("\n".join(faults))
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
 
 
 @dataclass
 class Findings:
     """What was found, a line each."""
 
-    # What is weaker than it must be, and what to change.
-    faults: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
     # What could not be looked up now: ask again.
     unknown: list[str] = field(default_factory=list)
     # Servers that are away by the word of their cluster's leader: not looked at, and no reason to wait.
     away: list[str] = field(default_factory=list)
 
 
-async def examine(connection: Nats, streams: Iterable[str], monitor_urls: str) -> Findings:
+async def examine(connection: Nats, streams: Iterable[str], monitor_urls: str, *, replicas: int = REPLICAS) -> Findings:
     """Look at the streams, and at every server that keeps them, by their monitoring URLs with commas between.
 
-    A stream that is not there is passed over.
+    A stream that is not there is passed over. `replicas`: how many there must be at least.
 
     Raises what NATS raises while it is away.
     """
@@ -65,76 +75,82 @@ async def examine(connection: Nats, streams: Iterable[str], monitor_urls: str) -
             info = await connection.jetstream().stream_info(name)
         except NotFoundError:
             continue
-        findings.faults += judge_stream(info.config)
+        findings.faults += judge_stream(info.config, replicas=replicas)
         keepers |= _keepers(info)
     told = await asyncio.gather(*(asyncio.to_thread(_ask, url) for url in monitor_urls.split(",")))
     servers = [each for each in told if isinstance(each, Mapping) and each.get("jetstream", {}).get("config")]
     silent = [each for each in told if isinstance(each, str)]
     for server in servers:
         findings.faults += judge_server(server)
-    _judge_cluster(findings, servers, keepers, silent)
+    _judge_cluster(findings, servers, keepers, silent, replicas)
     return findings
 
 
-def judge_stream(config: StreamConfig) -> list[str]:
+def judge_stream(config: StreamConfig, *, replicas: int = REPLICAS) -> list[Fault]:
     """What is wrong with a stream. What cannot be changed in place must keep its sequence: tokens are revisions."""
-    name = config.name or ""
+    name, found = config.name or "", config.num_replicas or 1
     anew = f"`nats stream backup {name} DIR`, delete it, and `nats stream restore DIR --config FILE` with"
     faults = []
     if config.storage != StorageType.FILE:
-        faults.append(f"{name} is kept in memory: {anew} `storage: file`")
+        faults.append(Fault(f"{name} is kept in memory", f"{anew} `storage: file`"))
     if config.persist_mode == PersistMode.ASYNC:
-        faults.append(f"{name} acknowledges before it writes (persist_mode: async): {anew} no `persist_mode`")
-    if (config.num_replicas or 1) < REPLICAS:
-        faults.append(f"{name} has {config.num_replicas or 1} of {REPLICAS} replicas: set SWITCHYARD_STREAM_REPLICAS")
+        faults.append(
+            Fault(f"{name} acknowledges before it writes, with `persist_mode: async`", f"{anew} no `persist_mode`")
+        )
+    if found < replicas:
+        faults.append(Fault(f"{name} has {found} of {replicas} replicas", "set SWITCHYARD_STREAM_REPLICAS"))
     if name.startswith(BUCKET_PREFIX) and config.allow_direct:
         faults.append(
-            f"{name} may answer with an old value (allow_direct): `nats stream edit {name} --no-allow-direct`"
+            Fault(f"{name} may answer with an old value (allow_direct)", f"`nats stream edit {name} --no-allow-direct`")
         )
     return faults
 
 
-def judge_server(told: Mapping[str, Any]) -> list[str]:
+def judge_server(told: Mapping[str, Any]) -> list[Fault]:
     """What is wrong with a server, from its /varz."""
     name, version = told["server_name"], told["version"]
     config = told["jetstream"]["config"]
     faults = []
     found = _VERSION.match(version)
     if found is None or tuple(map(int, found.groups())) < VERSION_MIN:
-        faults.append(f"NATS server {name} is {version}: install {'.'.join(map(str, VERSION_MIN))} or newer")
+        faults.append(Fault(f"NATS server {name} is {version}", f"install {_VERSION_MIN_TEXT} or newer"))
     if not config.get("sync_always"):
         every_s = config.get("sync_interval", 0) / _NS
         faults.append(
-            f"NATS server {name} acknowledges what is not yet on the disk (it syncs every {every_s:g} s): "
-            "set `sync_interval: always` in its `jetstream` block and restart it"
+            Fault(
+                f"NATS server {name} acknowledges what is not yet on the disk (it syncs every {every_s:g} s)",
+                "set `sync_interval: always` in its `jetstream` block and restart it",
+            )
         )
     return faults
 
 
 def _judge_cluster(
-    findings: Findings, servers: Sequence[Mapping[str, Any]], keepers: set[str], silent: Sequence[str]
+    findings: Findings, servers: Sequence[Mapping[str, Any]], keepers: set[str], silent: Sequence[str], replicas: int
 ) -> None:
     """Whether the servers are a cluster large enough, and all of them have been seen."""
     metas = {each["server_name"]: each["jetstream"].get("meta") for each in servers}
+    if servers and not silent and not any(metas.values()):
+        if replicas > 1:
+            remedy = f"run {replicas} servers with a `cluster` block each"
+            findings.faults.append(Fault("NATS runs without a cluster", remedy))
+        return
     leader = next((meta for name, meta in metas.items() if meta and meta.get("leader") == name), None)
     if leader is None:
-        if not silent and servers and not any(metas.values()):
-            findings.faults.append(f"NATS runs without a cluster: run {REPLICAS} servers with a `cluster` block each")
-        else:
-            findings.unknown.append("; ".join(silent) or "the NATS servers have no leader now")
+        findings.unknown.append("; ".join(silent) or "the NATS servers have no leader now")
         return
-    if leader["cluster_size"] < REPLICAS:
-        findings.faults.append(f"the NATS cluster has {leader['cluster_size']} of {REPLICAS} servers: add some")
-    replicas = {each["name"]: each for each in leader.get("replicas") or ()}
-    for name in sorted((keepers | set(replicas)) - set(metas)):
-        if name in replicas and _is_away(replicas[name]):
+    if leader["cluster_size"] < replicas:
+        what = f"the NATS cluster has {leader['cluster_size']} of {replicas} servers"
+        findings.faults.append(Fault(what, "start more, with the same `cluster` block"))
+    others = {each["name"]: each for each in leader.get("replicas") or ()}
+    for name in sorted((keepers | set(others)) - set(metas)):
+        if name in others and _is_away(others[name]):
             findings.away.append(f"NATS server {name} is away")
         elif silent:
             findings.unknown.append(f"NATS server {name} was not seen: {'; '.join(silent)}")
         else:
-            findings.faults.append(
-                f"NATS server {name} is not looked at: add its monitoring URL to SWITCHYARD_NATS_MONITOR_URLS"
-            )
+            remedy = "add its monitoring URL to SWITCHYARD_NATS_MONITOR_URLS"
+            findings.faults.append(Fault(f"NATS server {name} is not looked at", remedy))
 
 
 def _is_away(replica: Mapping[str, Any]) -> bool:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from chassis import embedded, embedded_programs
+import nats.errors
+
+from chassis import embedded, embedded_programs, stream_rules, streams
 from chassis.processes import RunAs, started_at
 from cli import environment
 from cli.run_dir import RunDir
@@ -22,6 +24,7 @@ DISK_MIN = 1 << 30
 # Eight Python processes of 90 MB, and the three servers.
 MEMORY_MIN = 1 << 30
 TIMEOUT_S = 5.0
+MONITOR_URLS = "SWITCHYARD_NATS_MONITOR_URLS"
 _GIB = 1 << 30
 
 
@@ -49,6 +52,7 @@ def examine(run_dir: RunDir) -> Iterator[Check]:
     yield _disk(run_dir.path)
     yield _memory()
     yield _port(run_dir)
+    yield from _streams(run_dir)
 
 
 def _python() -> Check:
@@ -64,14 +68,16 @@ def _python() -> Check:
 def _server(name: str, find: Callable[[], Path]) -> Check:
     """An external server must be reachable, an embedded one's program must run here."""
     variable = environment.EXTERNAL[name]
-    if url := os.environ.get(variable):
-        address = urlsplit(url)
-        where = f"{address.hostname}:{address.port}"
-        try:
-            socket.create_connection((address.hostname or "", address.port or 0), TIMEOUT_S).close()
-        except OSError as error:
-            return Check(name, ok=False, detail=f"{where}: {error}", remedy=f"start it, or unset {variable}")
-        return Check(name, ok=True, detail=f"{where} (external)")
+    if urls := os.environ.get(variable):
+        addresses = [urlsplit(url) for url in urls.split(",")]
+        for address in addresses:
+            try:
+                socket.create_connection((address.hostname or "", address.port or 0), TIMEOUT_S).close()
+            except OSError as error:
+                where = f"{address.hostname}:{address.port}"
+                return Check(name, ok=False, detail=f"{where}: {error}", remedy=f"start it, or unset {variable}")
+        told = ", ".join(f"{address.hostname}:{address.port}" for address in addresses)
+        return Check(name, ok=True, detail=f"{told} (external)")
     remedy = f"install requirements.lock again, or set {variable} to a server of your own"
     try:
         shown = subprocess.run(  # noqa: S603 - the wheel's own program
@@ -131,6 +137,40 @@ def _port(run_dir: RunDir) -> Check:
         return Check("port", ok=True, detail=f"{run_dir.state()['url']} (running)")
     remedy = "end what listens there, or set SWITCHYARD_HTTP_PORT"
     return Check("port", embedded.port_is_free(port), f"127.0.0.1:{port}", remedy)
+
+
+def _streams(run_dir: RunDir) -> Iterator[Check]:
+    """What processes in production refuse; of a single server, without the replicas. Nothing when nothing runs."""
+    state = run_dir.state() if is_running(run_dir) else {}
+    told = {**os.environ, **state.get("nats", {})}
+    url, monitor_urls = state.get("nats_url") or told.get(environment.EXTERNAL["nats"]), told.get(MONITOR_URLS)
+    if not url or not monitor_urls:
+        return
+    replicas = int(told.get("SWITCHYARD_STREAM_REPLICAS", "1"))
+    if told.get("SWITCHYARD_ENVIRONMENT") == "production":
+        replicas = max(replicas, stream_rules.REPLICAS)
+    try:
+        findings = asyncio.run(_examine(url, monitor_urls, replicas))
+    except (nats.errors.Error, TimeoutError) as error:
+        yield Check("streams", ok=False, detail=str(error) or repr(error), remedy="start NATS")
+        return
+    for fault in findings.faults:
+        yield Check("streams", ok=False, detail=fault.what, remedy=fault.remedy)
+    for line in (*findings.unknown, *findings.away):
+        yield Check("streams", ok=False, detail=line, remedy="start it, or see its log")
+    if findings == stream_rules.Findings():
+        yield Check("streams", ok=True, detail="what is acknowledged is on the disk")
+
+
+async def _examine(url: str, monitor_urls: str, replicas: int) -> stream_rules.Findings:
+    async with asyncio.timeout(TIMEOUT_S):
+        connection = await streams.connect(url, "doctor")
+        try:
+            kept = await connection.jetstream().streams_info()
+            names = [each.config.name or "" for each in kept]
+            return await stream_rules.examine(connection, names, monitor_urls, replicas=replicas)
+        finally:
+            await connection.close()
 
 
 def is_running(run_dir: RunDir) -> bool:

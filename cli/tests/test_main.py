@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from chassis.embedded import EmbeddedServers
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -46,6 +48,20 @@ class TestDoctor:
         assert shown.returncode == 1
         assert "unset SWITCHYARD_NATS_URL" in shown.stdout
 
+    async def test_servers_that_may_lose_what_they_acknowledged_are_told(
+        self, tmp_path: Path, servers: EmbeddedServers
+    ) -> None:
+        shown = switchyard(
+            tmp_path,
+            "doctor",
+            SWITCHYARD_NATS_URL=servers.nats_url,
+            SWITCHYARD_NATS_MONITOR_URLS=servers.nats_monitor_urls,
+        )
+
+        assert shown.returncode == 1
+        assert "NATS server nats acknowledges what is not yet on the disk (it syncs every 120 s)" in shown.stdout
+        assert "set `sync_interval: always` in its `jetstream` block and restart it" in shown.stdout
+
 
 class TestServiceEnvironment:
     def test_says_when_nothing_runs(self, tmp_path: Path) -> None:
@@ -81,6 +97,18 @@ class TestUp:
         assert shown.returncode == 1
         assert "set SWITCHYARD_HTTP_PORT" in shown.stderr
         assert not (tmp_path / "state.json").exists()
+
+    def test_two_servers_are_no_cluster(self, tmp_path: Path) -> None:
+        shown = switchyard(tmp_path, "up", "--nats", "2")
+
+        assert shown.returncode == 2
+        assert "1 server, or 3 that are a cluster" in shown.stderr
+
+    def test_servers_of_ones_own_are_not_made_a_cluster(self, tmp_path: Path) -> None:
+        shown = switchyard(tmp_path, "up", "--nats", "3", SWITCHYARD_NATS_URL="nats://127.0.0.1:1")
+
+        assert shown.returncode == 2
+        assert "SWITCHYARD_NATS_URL names servers of your own" in shown.stderr
 
 
 class TestKeys:
