@@ -15,9 +15,11 @@ from kazoo.client import KazooClient
 from kazoo.recipe.lock import Lock as KazooLock
 from redis.asyncio.lock import Lock as RedisLock
 from switchyard.locks.v1 import locks_pb2, locks_pb2_grpc
+from switchyard.registry.v1 import registry_pb2
 
-from chassis import identity
-from chassis.rpc import metadata
+from chassis import call, identity, locks
+from chassis.peers import Peer, Pool
+from chassis.rpc import client, metadata
 
 # Life of a lease or session; longer than a turn, so that nobody has to renew in it.
 LEASE_S = 120
@@ -100,6 +102,67 @@ class SwitchyardClient:
         if time.monotonic() - self._signed_at > PASS_AGE_S:
             self._pass, self._signed_at = identity.sign_pass(self._principal, self._key), time.monotonic()
         return ((metadata.PASS, self._pass),)
+
+
+class SwitchyardHold:
+    """`chassis.locks`: a stream a lease, which tells of its loss, and renewals while it is held; a service holds it."""
+
+    threaded = False
+
+    def __init__(self, addresses: Sequence[str], key: dict[str, str], tenant_id: str) -> None:
+        self._directory = _Fixed(addresses)
+        self._key = OKPKey.import_key(key)
+        principal = identity.service_principal("bench", UUID(tenant_id))
+        self._call = call.Call(principal=principal, action="bench")
+        self._signed_at = float("-inf")
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        stack.push_async_callback(self._directory.close)
+        channel = client.Channel("locks", self._directory, self._issue, deadline_s=PATIENCE_S)
+        self._locks = locks.Locks(locks_pb2_grpc.LocksServiceStub(channel))
+
+    async def client(self, _stack: AsyncExitStack, _number: int) -> Client:
+        return SwitchyardHoldClient(self._locks, self._call)
+
+    async def _issue(self, principal: identity.Principal) -> str:
+        if time.monotonic() - self._signed_at > PASS_AGE_S:
+            self._pass, self._signed_at = identity.sign_pass(principal, self._key), time.monotonic()
+        return self._pass
+
+
+class SwitchyardHoldClient:
+    def __init__(self, held: locks.Locks, acting: call.Call) -> None:
+        self._locks = held
+        self._call = acting
+
+    async def acquire(self, name: str) -> int | None:
+        self._held = AsyncExitStack()
+        self._held.enter_context(call.answering(self._call))
+        lease = await self._held.enter_async_context(self._locks.hold(name, ttl_s=LEASE_S))
+        return lease.fencing_token
+
+    async def release(self) -> None:
+        await self._held.aclose()
+
+
+class _Fixed:
+    """A directory of `locks` processes that are there."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        state = registry_pb2.INSTANCE_STATE_PASSING
+        told = [registry_pb2.Instance(address=address, weight=100, state=state) for address in addresses]
+        self._peers = [Peer(each, client.to_instance) for each in told]
+        self._pool = Pool(self._peers)
+
+    def pool(self, _service: str) -> Pool:
+        return self._pool
+
+    async def changed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        for peer in self._peers:
+            await peer.close()
 
 
 # etcd.
@@ -271,6 +334,7 @@ class ValkeyClient:
 
 _RECIPES: dict[str, Any] = {
     "switchyard": Switchyard,
+    "switchyard hold": SwitchyardHold,
     "etcd": Etcd,
     "zookeeper": ZooKeeper,
     "valkey": Valkey,

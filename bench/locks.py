@@ -12,7 +12,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,8 @@ TURN_SHARE = 0.3
 WARM_S = 0.3
 # An outcome is a line of JSON.
 LINE_BYTES_MAX = 1 << 20
-OURS, TWO_PROCESSES, THREE_NODES = "switchyard", "switchyard, 2 processes", "switchyard, 3 NATS nodes"
+OURS, HOLD = "switchyard", "switchyard, chassis client"
+TWO_PROCESSES, THREE_NODES = "switchyard, 2 processes", "switchyard, 3 NATS nodes"
 # A process that takes less of the whole is not named.
 SHOWN_SHARE = 0.02
 
@@ -76,6 +77,9 @@ class Kind:
 
 KINDS = {
     "switchyard": Kind("`Acquire`, `Release` over gRPC", "yes, kept over restarts", "FIFO", "pushed with its reason"),
+    "switchyard hold": Kind(
+        "`chassis.locks.hold`", "yes, kept over restarts", "FIFO", "pushed with its reason; the body is cancelled"
+    ),
     "etcd": Kind("`concurrency.Mutex` in Python over gRPC", "the key's revision serves", "FIFO", "the client's clock"),
     "zookeeper": Kind("kazoo's `Lock`", "no; the node's zxid could serve", "FIFO", "the session's state"),
     "valkey": Kind("redis-py's `Lock` (asyncio)", "no", "none: each asks again every 0.1 s", "no"),
@@ -179,7 +183,8 @@ async def _targets(stack: AsyncExitStack, folder: Path) -> tuple[list[Target], l
     ours = Switchyard(stack, folder)
     await ours.open()
     targets = [
-        Target(OURS, await ours.start(Layout()), OURS),
+        Target(OURS, one := await ours.start(Layout()), OURS),
+        Target(HOLD, replace(one, recipe={**one.recipe, "recipe": "switchyard hold"}), OURS),
         Target(TWO_PROCESSES, await ours.start(Layout(locks=2)), OURS),
         Target(THREE_NODES, await ours.start(Layout(nats=3)), OURS),
     ]
