@@ -1,6 +1,5 @@
 """Wiring: where the parts of registry meet."""
 
-from chassis.buckets import Bucket
 from chassis.service import Service
 from chassis.settings import ServiceSettings
 from services.registry import intake, keeper, work
@@ -14,7 +13,7 @@ FORGET_EVERY_S = 60.0
 
 def build(service: Service, name: str = keeper.BUCKET) -> None:
     """Put the parts together; `name` is the bucket's."""
-    bucket = Bucket(service.nats, name, replicas=service.settings.stream_replicas, history=keeper.HISTORY)
+    bucket = service.bucket(name, history=keeper.HISTORY)
     roster, processes = Roster(), Peers()
     keeping = Keeper(bucket, roster)
     working = work.Work(service.nats, roster, keeping, processes, bucket)
