@@ -71,9 +71,9 @@ class Watched:
         return {told.service for told in self.instances(gone=True)}
 
     def connect(self) -> None:
-        """Connect to every instance that takes calls, lest the first call waits for it."""
+        """Connect to every instance that takes calls and says which, lest the first call waits for it."""
         for peer in self._peers.values():
-            if peer.takes_calls:
+            if peer.takes_calls and peer.told.contract_digest:
                 peer.connect()
 
     def pool(self, service: str) -> Pool:

@@ -1,0 +1,313 @@
+"""The registry as operators, callers and screens see it: nobody notices a replacement, everybody hears of a kill."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import grpc
+import grpc.aio
+import httpx
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from switchyard.registry.v1 import registry_pb2
+from switchyard.tenants.v1 import sites_pb2, sites_pb2_grpc
+from uuid_utils.compat import UUID, uuid7
+from websockets.asyncio.client import connect
+
+from chassis import call, embedded, identity
+from chassis.credentials import Credentials
+from chassis.directory import Watched
+from chassis.rpc import client
+from cli import environment
+from cli.environment import Backends, Layout
+from cli.run_dir import RunDir, root_secret, service_credential
+from tests.e2e.conftest import System, created, eventually
+
+SERVICE = "tenants"
+PATH = f"/api/v1/services/{SERVICE}/instances"
+# A machine that is shared may take long to start a process.
+PATIENCE_S = 60.0
+
+
+@asynccontextmanager
+async def _another(system: System) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """A second process of the service beside the one that is kept running."""
+    run_dir = RunDir(system.run_dir)
+    state = run_dir.state()
+    fixed = {name: int(state[f"{name}_address"].rpartition(":")[2]) for name in environment.FIXED}
+    layout = Layout([SERVICE], 0, {SERVICE: embedded.free_ports(1)[0]}, fixed)
+    valkey = f"redis://127.0.0.1:{state['processes']['valkey']['port']}/0"
+    spec = environment.spec(SERVICE, layout, Backends(system.database_url(SERVICE), state["nats_url"], valkey), run_dir)
+    with (system.run_dir / f"{SERVICE}-{layout.ops_ports[SERVICE]}.log").open("wb") as log:
+        process = subprocess.Popen(spec.argv, cwd=spec.cwd, env=spec.env, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(60)
+
+
+async def _passing(admin: httpx.AsyncClient, pid: int) -> str:
+    """The instance that is a process, once it takes calls; else nothing."""
+    answer = await admin.get(PATH, params={"state": "passing"})
+    found = answer.json()["data"] if answer.status_code == 200 else []
+    return next((each["id"] for each in found if each["metadata"]["pid"] == str(pid)), "")
+
+
+class Load:
+    """Calls without a pause, and how they ended."""
+
+    def __init__(self) -> None:
+        self.answered = {"read": 0, "write": 0, "service": 0}
+        self.failures: list[str] = []
+        self._stopped = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def begin(self, kind: str, ask: Callable[[], Any]) -> None:
+        """Call again and again; `ask` answers with what was wrong."""
+        self._tasks.append(asyncio.create_task(self._go_on(kind, ask)))
+
+    async def more(self, count: int = 30) -> None:
+        """Wait for so many more calls of each kind."""
+        before = dict(self.answered)
+        await eventually(lambda: self._reached({kind: seen + count for kind, seen in before.items()}), PATIENCE_S)
+
+    async def stop(self) -> None:
+        """No more calls; those under way end."""
+        self._stopped = True
+        await asyncio.gather(*self._tasks)
+
+    async def _reached(self, wanted: dict[str, int]) -> bool:
+        return all(self.answered[kind] >= count for kind, count in wanted.items())
+
+    async def _go_on(self, kind: str, ask: Callable[[], Any]) -> None:
+        while not self._stopped:
+            try:
+                failure = await ask()
+            except Exception as raised:  # noqa: BLE001 - whatever it is, it is counted
+                failure = repr(raised)
+            if failure:
+                self.failures.append(f"{kind}: {failure}")
+            self.answered[kind] += 1
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def load(system: System, admin: httpx.AsyncClient) -> AsyncIterator[Load]:
+    """Two who read, two who write, both through the gateway, and two services that call directly."""
+    load = Load()
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            http = await stack.enter_async_context(await system.acting("admin"))
+            body = {"name": f"S-{uuid7()}", "kind": "bar"}
+            station = await created(admin, f"/api/v1/sites/{system.site()}/stations", body)
+            load.begin("read", partial(_read, http))
+            load.begin("write", partial(_write, http, station["id"]))
+            load.begin("service", await stack.enter_async_context(_service(system)))
+        yield load
+        await load.stop()
+
+
+async def _read(http: httpx.AsyncClient) -> str:
+    answer = await http.get("/api/v1/sites")
+    return "" if answer.status_code == 200 else answer.text
+
+
+async def _write(http: httpx.AsyncClient, station: str) -> str:
+    # Not idempotent: nobody tries it again.
+    answer = await http.patch(f"/api/v1/stations/{station}", json={"name": f"S-{uuid7()}"})
+    return "" if answer.status_code == 200 else answer.text
+
+
+@asynccontextmanager
+async def _service(system: System) -> AsyncIterator[Callable[[], Any]]:
+    """A service that calls another one as all of them do."""
+    auth_address = RunDir(system.run_dir).state()["auth_address"]
+    proof = service_credential(root_secret(RunDir(system.run_dir)), "orders")
+    credentials = Credentials(auth_address, proof)
+    principal = identity.service_principal("orders", UUID(system.tenant()))
+
+    async with _watched(system) as watched:
+        channel: Any = client.Channel(SERVICE, watched, credentials.issue, deadline_s=10)
+        stub = sites_pb2_grpc.SitesServiceStub(channel)
+
+        async def resolve() -> str:
+            with call.answering(call.Call(principal, "orders.Test")):
+                answer = await stub.ResolveSites(sites_pb2.ResolveSitesRequest())
+            return "" if answer.sites else "no sites"
+
+        yield resolve
+    await credentials.close()
+
+
+@asynccontextmanager
+async def _watched(system: System) -> AsyncIterator[Watched]:
+    """What a process knows of the others."""
+    watched = Watched(RunDir(system.run_dir).state()["registry_address"])
+    following = asyncio.create_task(watched.run())
+    try:
+        yield watched
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await watched.close()
+
+
+class TestReplacement:
+    async def test_nobody_notices_that_an_instance_is_drained_and_replaced(
+        self,
+        system: System,
+        admin: httpx.AsyncClient,
+        load: Load,
+        record_property: Callable[[str, object], None],
+    ) -> None:
+        async with _another(system) as second, await system.acting("operator") as operator:
+            await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
+            old = system.pid(SERVICE)
+            drained = await _passing(admin, old)
+            await load.more()
+
+            # An operator drains one, ends it, and its successor comes.
+            answer = await operator.post(f"{PATH}/{drained}/drain")
+            await load.more()
+            os.kill(old, signal.SIGTERM)
+            await eventually(lambda: _replaced(system, admin, old), PATIENCE_S)
+            await load.more()
+            # The other one is told to end while it takes calls.
+            refusal = asyncio.create_task(_when_refused(system, await _passing(admin, second.pid)))
+            await load.more()
+            second.send_signal(signal.SIGTERM)
+            code = await asyncio.to_thread(second.wait, PATIENCE_S)
+            await load.more()
+            await load.stop()
+
+        record_property("calls", sum(load.answered.values()))
+        assert (answer.status_code, code) == (204, 0)
+        assert load.failures == []
+        assert await refusal in {"INSTANCE_STATE_DRAINING", ""}
+        history = (await admin.get(f"/api/v1/services/{SERVICE}/history", params={"instance_id": drained})).json()
+        assert [entry["to_state"] for entry in history["data"][:2]] == ["gone", "draining"]
+
+
+async def _when_refused(system: System, instance_id: str) -> str:
+    """What a watcher knew of an instance, if anything, when it first refused a call."""
+    async with _watched(system) as watched:
+
+        async def found() -> Any:
+            return next((told for told in watched.instances() if told.id == instance_id), None)
+
+        instance = await eventually(found, PATIENCE_S)
+        async with grpc.aio.insecure_channel(instance.address) as channel:
+            health: Any = health_pb2_grpc.HealthStub(channel)
+            with suppress(grpc.aio.AioRpcError):
+                while True:
+                    await health.Check(health_pb2.HealthCheckRequest())
+        left = await found()
+        return "" if left is None else registry_pb2.InstanceState.Name(left.state)
+
+
+async def _replaced(system: System, admin: httpx.AsyncClient, old: int) -> bool:
+    pid = system.pid(SERVICE)
+    return pid not in {0, old} and bool(await _passing(admin, pid))
+
+
+class TestServiceHealth:
+    async def test_the_state_of_all_then_a_kill(
+        self, system: System, admin: httpx.AsyncClient, record_property: Callable[[str, object], None]
+    ) -> None:
+        headers = {"Authorization": f"Bearer {await system.login('admin')}", "X-Tenant-ID": system.tenant()}
+        async with (
+            _another(system) as second,
+            connect(f"{system.ws_url}/service-health", additional_headers=headers) as socket,
+        ):
+            instance_id = await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
+            snapshot = json.loads(await socket.recv())
+            killed_at = time.monotonic()
+            second.kill()
+
+            told: dict[str, Any] = {}
+            async with asyncio.timeout(PATIENCE_S):
+                while (told.get("instance_id"), told.get("status")) != (instance_id, "critical"):
+                    told = json.loads(await socket.recv())
+            record_property("seen_s", round(time.monotonic() - killed_at, 2))
+
+        assert {SERVICE, "registry"} <= {each["name"] for each in snapshot}
+        assert (told["service_name"], told["previous_status"]) == (SERVICE, "passing")
+        assert told["health_score"] < 100
+
+    async def test_it_needs_the_permission(self, system: System) -> None:
+        headers = {"Authorization": f"Bearer {system.kiosk_token()}"}
+        async with connect(f"{system.ws_url}/service-health", additional_headers=headers) as socket:
+            assert json.loads(await socket.recv())["code"] == "PERMISSION_DENIED"
+
+
+class TestByHttp:
+    async def test_an_instance_from_its_registration_to_its_end(self, system: System, admin: httpx.AsyncClient) -> None:
+        name, instance_id = f"kettles-{uuid7().hex[-8:]}", str(uuid7())
+        # Nobody listens there.
+        address = f"127.0.0.1:{embedded.free_ports(1)[0]}"
+        path = f"/api/v1/services/{name}/instances/{instance_id}"
+        body = {"id": instance_id, "address": address, "zone": "b", "version": "1.4.0", "metadata": {"team": "tea"}}
+        async with await system.acting("operator") as operator:
+            registered = await operator.post(f"/api/v1/services/{name}/instances", json=body)
+            instance = registered.json()["data"]["instance"]
+            # The epoch is a number that JavaScript may not hold: it travels as it came.
+            beat = await operator.put(f"{path}/heartbeat", json={"epoch": instance["epoch"], "ready": True})
+            stale = await operator.put(f"{path}/heartbeat", json={"epoch": 1, "ready": True})
+            at = datetime.now(UTC).isoformat()
+            listed = (await admin.get(f"/api/services/{name}/instances")).json()["instances"]
+            drained = await operator.post(f"{path}/drain")
+            summary = (await admin.get(f"/api/services/{name}")).json()
+            gone = await operator.delete(path)
+            again = await operator.delete(path)
+
+            assert registered.status_code == 201, registered.text
+            assert (instance["weight"], instance["service"], instance["zone"]) == (100, name, "b")
+            assert [beat.status_code, drained.status_code, gone.status_code, again.status_code] == [204] * 4
+            assert (stale.status_code, stale.json()["code"]) == (409, "SUPERSEDED")
+            assert [each["id"] for each in listed] == [instance_id]
+            assert (summary["state"], summary["instances_total"], summary["zones"]) == ("draining", 1, ["b"])
+            assert await eventually(lambda: _trail(operator, instance_id))
+
+        async def written() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = (await admin.get(f"/api/services/{name}/history")).json()["entries"]
+            return found if found and found[0]["to_state"] == "gone" else []
+
+        # History is written from the stream, a moment later.
+        assert await eventually(written)
+        then = await admin.get(f"/api/v1/services/{name}/instances", params={"at": at})
+        assert [each["id"] for each in then.json()["data"]] == [instance_id]
+
+    async def test_lists_under_their_old_names(self, admin: httpx.AsyncClient) -> None:
+        new = (await admin.get("/api/v1/services")).json()["data"]
+        old = [
+            (await admin.get(path)).json()["services"] for path in ("/api/services", "/api/service-registry/services")
+        ]
+
+        for services in (new, *old):
+            assert {"registry", "auth", SERVICE} <= {each["name"] for each in services}
+
+    async def test_a_tenant_changes_nothing(self, system: System, admin: httpx.AsyncClient) -> None:
+        (instance, *_) = (await admin.get(PATH)).json()["data"]
+
+        refused = [
+            await admin.post(f"{PATH}/{instance['id']}/drain"),
+            await admin.delete(f"{PATH}/{instance['id']}"),
+            await admin.post(PATH, json={"id": str(uuid7()), "address": "127.0.0.1:1"}),
+        ]
+
+        assert [answer.status_code for answer in refused] == [403] * 3
+
+
+async def _trail(operator: httpx.AsyncClient, instance_id: str) -> list[dict[str, Any]]:
+    query = await operator.post("/api/v1/audit/query", json={"resource": f"instances/{instance_id}"})
+    found: list[dict[str, Any]] = query.json()["data"]
+    wanted = {"registry.Register", "registry.Drain", "registry.Deregister"}
+    return found if wanted <= {entry["action"] for entry in found} else []
