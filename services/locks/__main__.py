@@ -2,7 +2,6 @@
 
 from functools import partial
 
-from chassis.buckets import Bucket
 from chassis.service import Service
 from chassis.settings import ServiceSettings
 from services.locks import work
@@ -14,7 +13,7 @@ from services.locks.rpc import LocksRpc
 
 def build(service: Service) -> None:
     """Put the parts together."""
-    bucket = Bucket(service.nats, "locks", replicas=service.settings.stream_replicas)
+    bucket = service.bucket("locks")
     hosts = Hosts()
     keeper = Keeper(bucket)
     line = Line(keeper, hosts.me)
