@@ -1,13 +1,17 @@
 """A service from outside the repository joins by registering: no change, no restart of the gateway."""
 
+import asyncio
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from cli.run_dir import service_credential
+from examples.greeter import greeter
 from tests.e2e.conftest import ROOT, System, eventually
 
 
@@ -58,6 +62,43 @@ class TestGreeter:
 
         await eventually(gone)
         assert system.pid("gateway") == gateway
+
+    async def test_two_instances_number_greetings_without_a_gap(
+        self, system: System, admin: httpx.AsyncClient, tmp_path: Path
+    ) -> None:
+        environment = {**_environment(system), "GREETER_BOOK": str(tmp_path / "book.db")}
+        command = [sys.executable, "examples/greeter/greeter.py"]
+        processes = [subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)]
+        try:
+
+            async def both() -> bool:
+                answer = await admin.get("/api/v1/services/greeter/instances")
+                found = answer.json()["data"] if answer.is_success else []
+                return [instance["state"] for instance in found] == ["passing"] * 2
+
+            await eventually(both, 60)
+            answers = await asyncio.gather(
+                *(admin.post("/api/v1/greetings", json={"name": f"Ada {number}"}) for number in range(8))
+            )
+            listed = (await admin.get("/api/v1/greetings")).json()["data"]
+
+            assert [answer.status_code for answer in answers] == [201] * 8
+            assert sorted(int(answer.json()["data"]["id"]) for answer in answers) == list(range(1, 9))
+            assert [greeting["id"] for greeting in listed] == [str(number) for number in range(1, 9)]
+        finally:
+            for process in processes:
+                process.terminate()
+            assert [process.wait(20) for process in processes] == [0, 0]
+
+    def test_a_late_greeting_is_refused_by_the_book(self, tmp_path: Path) -> None:
+        book = greeter.Book(str(tmp_path / "book.db"))
+        book.add("a", "Ada", number=1, token=8)
+
+        with pytest.raises(greeter.StaleHolderError):
+            book.add("a", "Bob", number=2, token=7)
+        book.add("b", "Bob", number=1, token=7)
+
+        assert (book.names("a"), book.names("b")) == (["Ada"], ["Bob"])
 
     def test_a_credential_belongs_to_one_name(self) -> None:
         assert service_credential("root", "greeter") != service_credential("root", "orders")
