@@ -93,7 +93,7 @@ class Inbox:
         try:
             with call.answering(answering):
                 async with self._database.transaction() as session:
-                    if await first_time(session, principal.tenant, envelope["id"]):
+                    if await _first_time(session, principal.tenant, envelope["id"]):
                         await handler(codec.from_json(event_class, envelope["data"]), session)
         finally:
             telemetry.traceparent.reset(token)
@@ -127,7 +127,13 @@ class Inbox:
             await session.execute(_PARK, row)
 
 
-async def first_time(session: AsyncSession, tenant_id: UUID, event_id: UUID | str) -> bool:
-    """Note that an event is being handled in this transaction; False when another one has handled it."""
+async def new_of(session: AsyncSession, tenant_id: UUID, event_ids: Sequence[UUID]) -> set[UUID]:
+    """Note that events are being handled in this transaction; those of them that no other one has handled."""
+    rows = [{"tenant_id": tenant_id, "event_id": str(each)} for each in event_ids]
+    statement = postgresql.insert(INBOX).values(rows).on_conflict_do_nothing().returning(INBOX.c.event_id)
+    return set((await session.scalars(statement)).all())
+
+
+async def _first_time(session: AsyncSession, tenant_id: UUID, event_id: str) -> bool:
     row = {"tenant_id": tenant_id, "event_id": event_id}
     return (await session.execute(_FIRST_TIME, row)).first() is not None

@@ -5,6 +5,7 @@ from chassis.settings import ServiceSettings
 from services.registry import intake, keeper, work
 from services.registry.keeper import Keeper
 from services.registry.peers import Peers
+from services.registry.probing import Prober
 from services.registry.roster import Roster
 from services.registry.rpc import RegistryRpc
 
@@ -16,7 +17,7 @@ def build(service: Service, name: str = keeper.BUCKET) -> None:
     bucket = service.bucket(name, history=keeper.HISTORY)
     roster, processes = Roster(), Peers()
     keeping = Keeper(bucket, roster)
-    working = work.Work(service.nats, roster, keeping, processes, bucket)
+    working = work.Work(service.nats, roster, keeping, processes, bucket, Prober().probe)
     service.serve(RegistryRpc(service.database, roster, keeping, working, processes, service.pager()))
     service.needs(keeping.ready)
     service.background(keeping.run())

@@ -53,6 +53,8 @@ class Intake:
                 # Nothing can be told of it, now or later.
                 log.exception("change_unreadable", subject=message.subject)
                 await message.term()
+        if not part:
+            return
         try:
             await self._write(part)
         except errors.Error as failure:
@@ -66,8 +68,10 @@ class Intake:
     async def _write(self, part: Part) -> None:
         principal = identity.service_principal(self._database.service, None)
         async with self._database.transaction(principal) as session:
+            new = await inbox.new_of(session, principal.tenant, [mark for _message, mark, _change in part])
             for _message, mark, change in part:
-                if await inbox.first_time(session, principal.tenant, mark):
+                if mark in new:
+                    new.remove(mark)
                     registry.record(session, change)
 
 

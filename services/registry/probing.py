@@ -15,6 +15,11 @@ TIMEOUT_S: Final = 0.5
 PATIENT_TIMEOUT_S: Final = 2.0
 
 
+# A connection that is refused costs nothing, a question to one that listens some milliseconds of CPU.
+CONNECTING_MAX: Final = 256
+ASKING_MAX: Final = 32
+
+
 class Answer(enum.Enum):
     """What came of a probe."""
 
@@ -25,19 +30,27 @@ class Answer(enum.Enum):
     SILENT = enum.auto()
 
 
-async def probe(address: str, timeout_s: float) -> Answer:
-    """Ask the process at `host:port` whether it serves. One that does not know the question lives, and serves."""
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(timeout_s):
-            # gRPC tells in words alone why it cannot connect; the system says it exactly.
-            _reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
-            writer.close()
+class Prober:
+    """Probes instances, not too many at once. Who waits for a silent one does not keep who finds out a dead one."""
+
+    def __init__(self) -> None:
+        self._connecting = asyncio.Semaphore(CONNECTING_MAX)
+        self._asking = asyncio.Semaphore(ASKING_MAX)
+
+    async def probe(self, address: str, timeout_s: float) -> Answer:
+        """Ask the process at `host:port` whether it serves. One that does not know the question lives, and serves."""
+        host, _, port = address.rpartition(":")
+        try:
+            async with self._connecting, asyncio.timeout(timeout_s):
+                # gRPC tells in words alone why it cannot connect; the system says it exactly.
+                _reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                writer.close()
+        except ConnectionRefusedError:
+            return Answer.REFUSED
+        except (OSError, ValueError):
+            return Answer.SILENT
+        async with self._asking:
             return await _ask(address, timeout_s)
-    except ConnectionRefusedError:
-        return Answer.REFUSED
-    except (OSError, ValueError):
-        return Answer.SILENT
 
 
 async def _ask(address: str, timeout_s: float) -> Answer:

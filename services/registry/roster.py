@@ -32,6 +32,7 @@ PROBES_PER_S = 20
 LOOK_AGAIN_S = 0.25
 UNWELL_AGAIN_S = 1.0
 PRESERVED_AGAIN_S = 3.0
+PRESERVED_PROBES_PER_S = 100
 # Counting the silent takes a look at everybody.
 MASS_EVERY_S = 0.25
 # What a value of the bucket says besides the instance.
@@ -274,7 +275,7 @@ class Roster:
     def _next(self, entry: Entry, now: float) -> float:
         signs = entry.signs
         if entry.instance.preserved:
-            return now + PRESERVED_AGAIN_S
+            return now + max(PRESERVED_AGAIN_S, self.preserved / PRESERVED_PROBES_PER_S)
         if entry.instance.state == pb.INSTANCE_STATE_CRITICAL or signs.refused or signs.unserving:
             return now + UNWELL_AGAIN_S
         silent_at = signs.heard_at + rules.MISSED * rules.expected_s(signs, self.interval_s)

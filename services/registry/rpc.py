@@ -1,5 +1,6 @@
 """The edge of registry: one method an RPC, in the contract's order."""
 
+import functools
 from collections.abc import AsyncIterator
 from datetime import UTC
 
@@ -68,16 +69,11 @@ class RegistryRpc:
         await self._keeper.began()
         self._check_place(request)
         contract = await self._keep_contract(request.contract)
-        instance = await self._keeper.change(
-            key_of(request.name, request.instance.id),
-            lambda known: registry.registered(known, request, contract),
-            audit=registry.trail(request.instance.id),
-            renews=request.epoch,
-        )
+        key, trail = key_of(request.name, request.instance.id), registry.trail(request.instance.id)
+        made = functools.partial(registry.registered, request=request, contract_digest=contract)
+        instance = await self._keeper.change(key, made, audit=trail, renews=request.epoch)
         assert instance is not None
-        entry = await self._keeper.known(request.name, instance.id)
-        entry.home = self._peers.id
-        await self._work.replace(entry)
+        await self._work.take_in(await self._keeper.known(request.name, instance.id))
         return pb.Registration(instance=instance, heartbeat_interval_s=self._roster.interval_s)
 
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> Empty:

@@ -24,7 +24,6 @@ PAUSED_S: Final = 1.0
 # A probe that failed is repeated after this: two in a row are proof.
 AGAIN_S: Final = 0.1
 PROBES_IN_A_ROW: Final = 4
-PROBES_AT_ONCE: Final = 256
 
 Probe = Callable[[str, float], Awaitable[probing.Answer]]
 
@@ -41,14 +40,13 @@ class Work:
         keeper: Keeper,
         processes: Peers,
         bucket: Bucket,
-        probe: Probe = probing.probe,
+        probe: Probe,
     ) -> None:
         self._nats = nats
         self._roster = roster
         self._keeper = keeper
         self._peers = processes
         self._probe = probe
-        self._probing = asyncio.Semaphore(PROBES_AT_ONCE)
         self._stream = bucket.stream
         self._looked_at = roster.now()
         self._subject = f"{peers.SUBJECT}.{bucket.stream}"
@@ -87,8 +85,7 @@ class Work:
                 signs = entry.signs
                 silent = rules.overdue(signs, self._roster.now(), self._roster.interval_s)
                 timeout_s = probing.TIMEOUT_S if silent else probing.PATIENT_TIMEOUT_S
-                async with self._probing:
-                    answer = await self._probe(entry.instance.address, timeout_s)
+                answer = await self._probe(entry.instance.address, timeout_s)
                 self._roster.probed(entry, answer, self._roster.now())
                 await self.settle(entry)
                 failures = max(signs.refused, signs.unanswered)
@@ -105,8 +102,9 @@ class Work:
         except errors.Unavailable as failure:
             log.info("state_not_written", key=entry.key, error=repr(failure))
 
-    async def replace(self, entry: Entry) -> None:
-        """An instance has registered: who was at its address is gone."""
+    async def take_in(self, entry: Entry) -> None:
+        """An instance has registered here: who was at its address is gone."""
+        entry.home = self._peers.id
         for before in self._roster.replaced(entry.instance):
             await self.settle(before)
 
