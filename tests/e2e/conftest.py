@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -173,18 +173,28 @@ class System:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """The suite, up and filled with the demo companies."""
-    run_dir = tmp_path_factory.mktemp("run")
+    with up(tmp_path_factory.mktemp("run")) as running:
+        yield running
+
+
+@contextmanager
+def up(run_dir: Path, *arguments: str, **environment: str) -> Iterator[System]:
+    """`switchyard up` until it is filled; a clean end of it afterwards."""
     port = embedded.free_ports(1)[0]
-    environment = {**os.environ, **LIMITS, "SWITCHYARD_RUN_DIR": str(run_dir), "SWITCHYARD_HTTP_PORT": str(port)}
+    told = {**LIMITS, "SWITCHYARD_RUN_DIR": str(run_dir), "SWITCHYARD_HTTP_PORT": str(port), **environment}
     with (run_dir / "up.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cli.main", "up"], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "cli.main", "up", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **told},
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
     try:
         yield System(run_dir, _wait_for_demo(run_dir, process))
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        assert process.wait(60) == 0
 
 
 def _wait_for_demo(run_dir: Path, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
