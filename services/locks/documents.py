@@ -6,7 +6,6 @@ monotonic clock, from when the process first saw it as it is: so late, perhaps, 
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -36,14 +35,24 @@ class Lapsed:
 
     key: str
     lease_id: bytes
+    token: int
     renewals: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A lease as it was when its life was counted, and the lot in which it lapses."""
+
+    token: int
+    renewals: int
+    lot: int
 
 
 @dataclass(slots=True)
 class _Known:
     document: Document
     ids: frozenset[bytes]
-    leases: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    leases: dict[bytes, _Counted] = field(default_factory=dict)
     free_since: float = math.inf
 
 
@@ -102,7 +111,7 @@ class Documents:
         known = self._known.get(key)
         if known is not None and known.document.revision >= seen.revision:
             return False
-        ids = frozenset(_ids(lock))
+        ids = _ids(lock)
         self._index(key, known.ids if known is not None else frozenset(), ids)
         leases = self._count(seen, known.leases if known is not None else {}, now)
         free_since = math.inf if lock.leases or lock.waiters or lock.untold else now
@@ -130,21 +139,19 @@ class Documents:
         for come in after - before:
             self._by_id[tenant, come] = key
 
-    def _count(self, seen: Document, before: dict[bytes, tuple[int, int]], now: float) -> dict[bytes, tuple[int, int]]:
-        """For each lease its renewals and the lot in which it lapses, counted from now if it is not as it was."""
+    def _count(self, seen: Document, before: dict[bytes, _Counted], now: float) -> dict[bytes, _Counted]:
+        """How each lease is counted; the life of one that is not as it was begins now."""
         after = {}
         for lease in seen.lock.leases:
             was = before.pop(lease.id, None)
-            if was is not None and was[0] == lease.renewals:
-                after[lease.id] = was
-                continue
-            if was is not None:
-                self._uncount(lease.id, was[1])
-            lot = math.ceil((now + lease.timeout) / LOT_S)
-            self._lots[lot][lease.id] = Lapsed(seen.key, lease.id, lease.renewals)
-            after[lease.id] = (lease.renewals, lot)
+            if was is None or (was.token, was.renewals) != (lease.token, lease.renewals):
+                if was is not None:
+                    self._uncount(lease.id, was.lot)
+                was = _Counted(lease.token, lease.renewals, math.ceil((now + lease.timeout) / LOT_S))
+                self._lots[was.lot][lease.id] = Lapsed(seen.key, lease.id, lease.token, lease.renewals)
+            after[lease.id] = was
         for gone, was in before.items():
-            self._uncount(gone, was[1])
+            self._uncount(gone, was.lot)
         return after
 
     def _uncount(self, lease_id: bytes, lot: int) -> None:
@@ -173,12 +180,10 @@ def _mark(by_tenant: dict[str, set[str]], key: str, *, there: bool) -> None:
             del by_tenant[tenant]
 
 
-def _ids(lock: StoredLock) -> Iterator[bytes]:
+def _ids(lock: StoredLock) -> frozenset[bytes]:
     """Every id by which somebody may ask for the lock."""
+    ids = [ended.id for ended in lock.ended]
+    ids += [waiter.id for waiter in lock.waiters]
     for lease in lock.leases:
-        yield lease.id
-        yield from lease.again
-    for waiter in lock.waiters:
-        yield waiter.id
-    for ended in lock.ended:
-        yield ended.id
+        ids += (lease.id, *lease.again)
+    return frozenset(ids)

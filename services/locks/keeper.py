@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import nats.errors
-import nats.js.errors
 import structlog
 from switchyard.locks.v1.stored_pb2 import StoredLock
 
@@ -142,9 +140,8 @@ class Keeper:
     async def _begin(self) -> int:
         while True:
             try:
-                await self._bucket.ensure()
                 return await self._bucket.revision()
-            except (nats.errors.Error, nats.js.errors.Error, errors.Unavailable) as failure:
+            except errors.Unavailable as failure:
                 log.info("bucket_not_ready", error=repr(failure))
             await asyncio.sleep(RETRY_S)
 
@@ -189,7 +186,10 @@ class Keeper:
                     pending[:0] = await self._attempt(document, taken, at=at, sure=read)
                     read = False
                 except buckets.Stale:
-                    pending[:0], read = taken, True
+                    if read and not taken and not pending:
+                        return
+                    contention = errors.Unavailable("others change the lock all the time", retry_after_s=1)
+                    pending[:0], read = _patient(taken, contention), True
                 except errors.Unavailable as failure:
                     if not taken and not pending:
                         return

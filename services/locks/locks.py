@@ -1,8 +1,8 @@
 """The heart of locks: what a wish, a release or the end of a lease makes of a lock.
 
 A lock is one document (`StoredLock`), and each change of it one compare-and-set. The functions change the document they
-are given and do nothing else. All but `expire` may be applied again to a document in which they have had their effect:
-ids say what was done.
+are given and do nothing else. Each may be applied again to a document in which it has had its effect: ids say what was
+done.
 
 The token of a lease is the revision of the write that granted it. So a write grants one lease at most, whose token is 0
 until the document is read again (`read`).
@@ -163,10 +163,10 @@ def release(lock: StoredLock, *, lease_id: bytes, holder: str, release_id: bytes
         _end(lock, lease, EndedLease(reason=RELEASED))
 
 
-def expire(lock: StoredLock, *, lease_id: bytes, renewals: int) -> None:
-    """End a lease that was not renewed since it had been renewed so often."""
+def expire(lock: StoredLock, *, lease_id: bytes, token: int, renewals: int) -> None:
+    """End a lease that was not renewed since it had this token and was renewed so often."""
     lease = lease_of(lock, lease_id)
-    if lease is not None and lease.renewals == renewals:
+    if lease is not None and (lease.token, lease.renewals) == (token, renewals):
         _end(lock, lease, EndedLease(reason=EXPIRED))
 
 

@@ -45,7 +45,7 @@ async def expire(keeper: Keeper) -> None:
 
 
 async def _end(keeper: Keeper, lapsed: Lapsed) -> None:
-    ending = partial(locks.expire, lease_id=lapsed.lease_id, renewals=lapsed.renewals)
+    ending = partial(locks.expire, lease_id=lapsed.lease_id, token=lapsed.token, renewals=lapsed.renewals)
     while True:
         try:
             await keeper.change(lapsed.key, ending, hint=True)

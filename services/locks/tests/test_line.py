@@ -85,6 +85,7 @@ async def until(true: Callable[[], bool]) -> None:
 @pytest_asyncio.fixture(loop_scope="session")
 async def two(nats_client: Nats) -> AsyncIterator[tuple[Process, Process]]:
     """Two processes that know all locks."""
+    await Bucket(nats_client, "locks", replicas=1).ensure()
     both = Process(nats_client), Process(nats_client)
     for process in both:
         await process.keeper.caught_up.wait()

@@ -291,7 +291,7 @@ class TestEnds:
         wish = written.enter(a_wish())
         locks.renew(written.lock, lease_id=wish.id, holder=wish.holder, timeout_s=60, now=clock.now())
 
-        locks.expire(written.lock, lease_id=wish.id, renewals=0)
+        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
 
         assert written.holds(wish)
 
@@ -299,7 +299,7 @@ class TestEnds:
         wish, following = written.enter(a_wish()), written.enter(a_wish())
         token = written.lock.last_token
 
-        locks.expire(written.lock, lease_id=wish.id, renewals=0)
+        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
         written.write()
 
         assert written.holds(following)
@@ -308,7 +308,7 @@ class TestEnds:
 
     def test_a_release_of_what_has_expired_fails(self, written: Written) -> None:
         wish = written.enter(a_wish())
-        locks.expire(written.lock, lease_id=wish.id, renewals=0)
+        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
 
         with pytest.raises(errors.LeaseLost):
             written.release(wish)
@@ -325,7 +325,7 @@ class TestEnds:
 
     def test_a_lock_with_losses_to_be_told_is_not_forgotten(self, written: Written) -> None:
         wish = written.enter(a_wish())
-        locks.expire(written.lock, lease_id=wish.id, renewals=0)
+        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
 
         before = locks.is_free(written.lock)
         locks.told(written.lock, {wish.id})
@@ -399,7 +399,7 @@ class AnyCourse(RuleBasedStateMachine):
         if how == "release":
             locks.release(lock, lease_id=wish.id, holder=wish.holder, release_id=b"")
         elif how == "expire":
-            locks.expire(lock, lease_id=wish.id, renewals=0)
+            locks.expire(lock, lease_id=wish.id, token=self.tokens[wish.id], renewals=0)
         elif how == "break":
             locks.break_(lock, lease_ids={wish.id}, comment="", by="user:b")
         else:
