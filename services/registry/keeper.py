@@ -99,18 +99,30 @@ class Keeper:
             self._asking = asyncio.create_task(self._bucket.revision())
         await self.reached(await asyncio.shield(self._asking))
 
-    async def known(self, service: str, instance_id: str, epoch: int = 0) -> Entry:
-        """One instance that is not gone. Raises `NotFound`, and `Conflict` for an epoch that is over."""
+    async def known(self, service: str, instance_id: str) -> Entry:
+        """One instance that is not gone. Raises `NotFound`."""
+        entry = await self._find(service, instance_id, 0)
+        if entry.gone:
+            raise errors.NotFound
+        return entry
+
+    async def owned(self, service: str, instance_id: str, epoch: int) -> Entry:
+        """The instance of a process that was given this epoch. Raises `NotFound`, and `Conflict` if it is over."""
+        entry = await self._find(service, instance_id, epoch)
+        if epoch < entry.instance.epoch or (entry.gone and self._roster.successor(entry.instance)):
+            raise superseded()
+        if entry.gone:
+            raise errors.NotFound
+        return entry
+
+    async def _find(self, service: str, instance_id: str, epoch: int) -> Entry:
         await self.began()
         entry = self._roster.find(service, instance_id)
         if entry is None or entry.gone or epoch > entry.instance.epoch:
+            # Another process may have written what has not yet come here.
             await self.fresh()
             entry = self._roster.find(service, instance_id)
         if entry is None or epoch > entry.instance.epoch:
-            raise errors.NotFound
-        if epoch and (epoch < entry.instance.epoch or (entry.gone and self._roster.successor(entry.instance))):
-            raise superseded()
-        if entry.gone:
             raise errors.NotFound
         return entry
 

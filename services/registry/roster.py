@@ -49,9 +49,11 @@ class Entry:
     renews: int = 0
     # The process of the registry that heard it last.
     home: bytes = b""
-    # How many streams it holds open, and whether it is being probed.
+    # How many streams it holds open; whether it is being probed, or written, and may have changed meanwhile.
     attending: int = 0
     examined: bool = False
+    settling: bool = False
+    unsettled: bool = False
 
     @property
     def gone(self) -> bool:

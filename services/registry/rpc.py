@@ -78,14 +78,13 @@ class RegistryRpc:
 
     async def Heartbeat(self, request: pb.HeartbeatRequest) -> Empty:
         registry.check_owner(call.current().principal, request.name)
-        entry = await self._keeper.known(request.name, request.instance_id, request.epoch)
-        self._roster.beat(entry, self._peers.id, self._roster.now(), ready=request.ready)
-        await self._work.settle(entry)
+        entry = await self._keeper.owned(request.name, request.instance_id, request.epoch)
+        await self._work.beat(entry, ready=request.ready)
         return Empty()
 
     async def Attend(self, request: pb.AttendRequest) -> AsyncIterator[pb.AttendResponse]:
         registry.check_owner(call.current().principal, request.name)
-        entry = await self._keeper.known(request.name, request.instance_id, request.epoch)
+        entry = await self._keeper.owned(request.name, request.instance_id, request.epoch)
         async for interval_s in self._work.attend(entry):
             yield pb.AttendResponse(heartbeat_interval_s=interval_s)
 

@@ -23,6 +23,8 @@ TICK_S: Final = 0.1
 PAUSED_S: Final = 1.0
 # A probe that failed is repeated after this: two in a row are proof.
 AGAIN_S: Final = 0.1
+# A heartbeat is answered after this, though NATS is away and the change that it makes is not yet written.
+WRITTEN_S: Final = 0.3
 PROBES_IN_A_ROW: Final = 4
 
 Probe = Callable[[str, float], Awaitable[probing.Answer]]
@@ -95,12 +97,27 @@ class Work:
         finally:
             entry.examined = False
 
+    async def beat(self, entry: Entry, *, ready: bool) -> None:
+        """An instance has sent a heartbeat. What follows from it is not waited for longer than a moment."""
+        now = self._roster.now()
+        self._roster.beat(entry, self._peers.id, now, ready=ready)
+        if self._roster.judge(entry, entry.instance, now) is not None:
+            await asyncio.wait([self._begin(self.settle(entry))], timeout=WRITTEN_S)
+
     async def settle(self, entry: Entry) -> None:
         """Write how an instance is; what cannot be written now is written at one of the next looks."""
+        entry.unsettled = True
+        if entry.settling:
+            return
+        entry.settling = True
         try:
-            await self._keeper.settle(entry)
+            while entry.unsettled:
+                entry.unsettled = False
+                await self._keeper.settle(entry)
         except errors.Unavailable as failure:
             log.info("state_not_written", key=entry.key, error=repr(failure))
+        finally:
+            entry.settling = False
 
     async def take_in(self, entry: Entry) -> None:
         """An instance has registered here: who was at its address is gone."""
@@ -122,10 +139,11 @@ class Work:
             if not entry.attending:
                 self.examine(entry)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def tell(self) -> None:
         """Tell the other processes whom this one has heard, and hear them, until cancelled."""

@@ -99,7 +99,7 @@ class TestHeartbeat:
         assert await registry.state(name) == [pb.INSTANCE_STATE_PASSING]
 
     async def test_an_unknown_instance_is_not_found(self, registry: Registry, name: str) -> None:
-        unknown = pb.Instance(id=request(name).instance.id, service=name, epoch=1)
+        unknown = pb.Instance(id=request(name).instance.id, service=name)
 
         with pytest.raises(errors.NotFound):
             await registry.beat(unknown)
