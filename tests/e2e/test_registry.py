@@ -38,16 +38,18 @@ PATIENCE_S = 60.0
 
 
 @asynccontextmanager
-async def _another(system: System) -> AsyncIterator["subprocess.Popen[bytes]"]:
-    """A second process of the service beside the one that is kept running."""
+async def _another(system: System, service: str = SERVICE, **settings: str) -> AsyncIterator["subprocess.Popen[bytes]"]:
+    """A second process of a service beside the one that is kept running."""
     run_dir = RunDir(system.run_dir)
     state = run_dir.state()
-    fixed = {name: int(state[f"{name}_address"].rpartition(":")[2]) for name in environment.FIXED}
-    layout = Layout([SERVICE], 0, {SERVICE: embedded.free_ports(1)[0]}, fixed)
+    fixed = {name: _port(state[f"{name}_address"]) for name in environment.FIXED}
+    layout = Layout([service], 0, {service: embedded.free_ports(1)[0]}, fixed)
     valkey = f"redis://127.0.0.1:{state['processes']['valkey']['port']}/0"
-    spec = environment.spec(SERVICE, layout, Backends(system.database_url(SERVICE), state["nats_url"], valkey), run_dir)
-    with (system.run_dir / f"{SERVICE}-{layout.ops_ports[SERVICE]}.log").open("wb") as log:
-        process = subprocess.Popen(spec.argv, cwd=spec.cwd, env=spec.env, stdout=log, stderr=subprocess.STDOUT)
+    backends = Backends(system.database_url(service), state["nats_url"], valkey)
+    spec = environment.spec(service, layout, backends, run_dir)
+    told = {**spec.env, **{f"SWITCHYARD_{name.upper()}": value for name, value in settings.items()}}
+    with (system.run_dir / f"{service}-{layout.ops_ports[service]}.log").open("wb") as log:
+        process = subprocess.Popen(spec.argv, cwd=spec.cwd, env=told, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
@@ -55,11 +57,20 @@ async def _another(system: System) -> AsyncIterator["subprocess.Popen[bytes]"]:
         process.wait(60)
 
 
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])
+
+
 async def _passing(admin: httpx.AsyncClient, pid: int) -> str:
     """The instance that is a process, once it takes calls; else nothing."""
-    answer = await admin.get(PATH, params={"state": "passing"})
+    found = await _instance(admin, pid)
+    return str(found["id"]) if found.get("state") == "passing" else ""
+
+
+async def _instance(admin: httpx.AsyncClient, pid: int) -> dict[str, Any]:
+    answer = await admin.get(PATH, params={"include_gone": True})
     found = answer.json()["data"] if answer.status_code == 200 else []
-    return next((each["id"] for each in found if each["metadata"]["pid"] == str(pid)), "")
+    return next((each for each in found if each["metadata"].get("pid") == str(pid)), {})
 
 
 class Load:
@@ -148,9 +159,9 @@ async def _service(system: System) -> AsyncIterator[Callable[[], Any]]:
 
 
 @asynccontextmanager
-async def _watched(system: System) -> AsyncIterator[Watched]:
+async def _watched(system: System, registry_address: str = "") -> AsyncIterator[Watched]:
     """What a process knows of the others."""
-    watched = Watched(RunDir(system.run_dir).state()["registry_address"])
+    watched = Watched(registry_address or RunDir(system.run_dir).state()["registry_address"])
     following = asyncio.create_task(watched.run())
     try:
         yield watched
@@ -216,6 +227,65 @@ async def _when_refused(system: System, instance_id: str) -> str:
 async def _replaced(system: System, admin: httpx.AsyncClient, old: int) -> bool:
     pid = system.pid(SERVICE)
     return pid not in {0, old} and bool(await _passing(admin, pid))
+
+
+class TestSuccession:
+    async def test_a_process_that_was_paused_ends_when_another_has_its_place(
+        self, system: System, admin: httpx.AsyncClient
+    ) -> None:
+        async with _another(system) as second, await system.acting("operator") as operator:
+            await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
+            paused = await _instance(admin, second.pid)
+            second.send_signal(signal.SIGSTOP)
+
+            successor = {"id": str(uuid7()), "address": paused["address"]}
+            answer = await operator.post(PATH, json=successor)
+            there = await _instance(admin, second.pid)
+            second.send_signal(signal.SIGCONT)
+            code = await asyncio.to_thread(second.wait, PATIENCE_S)
+            instances = (await admin.get(PATH)).json()["data"]
+            await operator.delete(f"{PATH}/{successor['id']}")
+
+        assert (answer.status_code, there["state"], code) == (201, "gone", 0)
+        # It has taken nobody out on its way.
+        assert successor["id"] in {each["id"] for each in instances}
+
+
+class TestRegistryDies:
+    async def test_another_process_knows_the_same_and_nobody_registers_again(
+        self, system: System, admin: httpx.AsyncClient, load: Load
+    ) -> None:
+        state = RunDir(system.run_dir).state()
+        port = embedded.free_ports(1)[0]
+        both = f"ipv4:{state['registry_address']},127.0.0.1:{port}"
+        async with (
+            _another(system, "registry", grpc_port=str(port)),
+            _another(system, registry_address=both) as second,
+            _watched(system, both) as watched,
+        ):
+            await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
+            before = await _instance(admin, second.pid)
+            await load.more()
+
+            killed = system.kill("registry")
+            second.send_signal(signal.SIGTERM)
+
+            async def drained() -> bool:
+                return before["id"] not in {told.id for told in watched.instances()}
+
+            # The one that is left tells it, and tells it to who was with the other.
+            await eventually(drained, PATIENCE_S)
+            code = await asyncio.to_thread(second.wait, PATIENCE_S)
+            await eventually(lambda: _is_back(system, admin, killed), PATIENCE_S)
+            after = await _instance(admin, second.pid)
+            await load.stop()
+
+        assert (code, after["state"], load.failures) == (0, "gone", [])
+        assert after["epoch"] == before["epoch"]
+
+
+async def _is_back(system: System, admin: httpx.AsyncClient, killed: int) -> bool:
+    return system.pid("registry") not in {0, killed} and (await admin.get(PATH)).status_code == 200
 
 
 class TestServiceHealth:
