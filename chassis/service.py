@@ -17,6 +17,7 @@ none come, finishes those it has within `drain_s`, leaves the registry and close
 
 import asyncio
 import contextlib
+import gc
 import hashlib
 import hmac
 import os
@@ -185,7 +186,9 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         async with self.running(build):
+            tidying = asyncio.create_task(_tidy(self.ready))
             await self._stopping.wait()
+            tidying.cancel()
             log.info("draining")
 
     @contextlib.asynccontextmanager
@@ -342,3 +345,10 @@ class Service:
             # Work that must go on has died of a bug: a clean restart is better than half a process.
             log.error("background_work_died", exc_info=failure)
             self._stopping.set()
+
+
+async def _tidy(ready: asyncio.Event) -> None:
+    """Take what a process begins with out of the garbage collector's rounds: a whole one stops it for 100 ms."""
+    await ready.wait()
+    gc.collect()
+    gc.freeze()
