@@ -154,8 +154,7 @@ class Keeper:
                 self._note_outage(failure)
             except TimeoutError:
                 self._note_outage(errors.Unavailable(retry_after_s=1))
-            delay_s = min(RETRY_FIRST_S * 2 ** min(self._outages, 8), RETRY_MAX_S)
-            await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(_delay_s(self._outages))
 
     async def _listen(self) -> None:
         request = pb.HoldRequest(wish=self._wish)
@@ -186,14 +185,16 @@ class Keeper:
                 self._end(_lost(self._wish.lock_name, answer.lost), is_over=True)
 
     def _on_granted(self, told: pb.Lease) -> None:
-        # It is another's id when the owner had the lock already. With it the stream is opened again.
+        now = time.monotonic()
+        # Another id when the owner had the lock already: since before this wish.
+        is_new = told.lock_id == self._wish.lock_id
+        # From here on the stream is opened for the lease.
         self._wish.lock_id = told.lock_id
         self._lease = Lease(self._wish.lock_name, told.lock_id, told.fencing_token, self)
-        now = time.monotonic()
-        if now < self._asked_at + told.timeout * RENEW_AFTER:
+        if is_new and now < self._asked_at + told.timeout * RENEW_AFTER:
             self._keep(self._asked_at, told.timeout)
         else:
-            # Nobody knows when it was granted, so nothing is done under it until it has been renewed.
+            # Nobody knows how old it is, so nothing is done under it until it has been renewed.
             self._renew_at = now
             self._set_end(now + told.timeout)
         self._begin(self._renew)
@@ -202,6 +203,7 @@ class Keeper:
 
     async def _renew(self) -> None:
         request = pb.RenewRequest(lock_id=self._wish.lock_id, timeout=self._wish.timeout)
+        failures = 0
         while self._failure is None:
             await asyncio.sleep(max(self._renew_at - time.monotonic(), 0))
             sent_at = time.monotonic()
@@ -212,11 +214,15 @@ class Keeper:
                 self._end(failure, is_over=True)
             except errors.Error as failure:
                 log.info("lease_not_renewed", lock=self._wish.lock_name, error=repr(failure))
-                self._renew_at = time.monotonic() + RETRY_FIRST_S
+                failures += 1
+                self._renew_at = time.monotonic() + _delay_s(failures)
             else:
+                failures = 0
                 self._keep(sent_at, told.timeout)
 
     def _keep(self, since: float, timeout_s: int) -> None:
+        if self._failure is not None:
+            return
         self._renew_at = since + timeout_s * RENEW_AFTER
         self._set_end(since + timeout_s * (1 - DRIFT))
         self._settled.set()
@@ -285,10 +291,12 @@ class Keeper:
     async def _give_back(self) -> None:
         """Release the lease. What nobody can be told of expires."""
         request = pb.ReleaseRequest(lock_id=self._wish.lock_id)
+        failures = 0
         try:
             async with asyncio.timeout(TRY_S):
                 while not await self._released(request):
-                    await asyncio.sleep(RETRY_FIRST_S)
+                    failures += 1
+                    await asyncio.sleep(_delay_s(failures))
         except errors.LeaseLost as failure:
             self._end(failure, is_over=True)
         except (errors.Error, TimeoutError) as failure:
@@ -343,13 +351,19 @@ class Body:
         if self._task.uncancel() > self._cancelling and cancelled:
             # Somebody else cancels the task as well.
             raise asyncio.CancelledError from raised
-        if cancelled or raised is None:
+        if (cancelled or raised is None) and raised is not failure:
             raise failure from raised
 
 
 def impatient(name: str) -> errors.Exhausted:
     """What is said to who would not wait longer."""
     return errors.Exhausted(f"{name} was not to be had in time", code="LOCK_TIMEOUT")
+
+
+def _delay_s(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    longest = min(RETRY_FIRST_S * 2.0 ** min(failures, 8), RETRY_MAX_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311
 
 
 async def _within(event: asyncio.Event, timeout_s: float) -> None:

@@ -8,16 +8,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import grpc.aio
 import pytest
 import pytest_asyncio
 from google.protobuf.empty_pb2 import Empty
 from switchyard.locks.v1 import locks_pb2 as pb
+from switchyard.locks.v1 import locks_pb2_grpc
 from uuid_utils.compat import uuid7
 
-from chassis import call, errors, locks
+from chassis import call, errors, identity, locks
 from chassis.leases import Lease
 from chassis.locks import Locks
-from chassis.testing import Serve, Tenant
+from chassis.rpc import client, server
+from chassis.testing import Credentials, Directory, Serve, Tenant
 from chassis.tests.scripted_locks import BOUND_S, Scripted, Stream, renewed
 
 
@@ -65,13 +68,18 @@ class World:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def world(serve: Serve, tenant: Tenant) -> AsyncIterator[World]:
-    """A called process."""
-    service = Scripted()
-    running = await serve("tests", lambda process: process.serve(service))
-    holder = await serve("notes", lambda _process: None, addresses={"locks": running.service.address})
+async def world(tenant: Tenant) -> AsyncIterator[World]:
+    """Notes, which is called by a user, and locks."""
+    listening, service, credentials = grpc.aio.server(), Scripted(), Credentials("notes")
+    verifier = identity.Verifier(credentials.keys)
+    server.Server(listening, verifier=verifier, database=None).add(service)
+    directory: Any = Directory({"locks": f"127.0.0.1:{listening.add_insecure_port('127.0.0.1:0')}"})
+    await listening.start()
+    channel: Any = client.Channel("locks", directory, credentials.issue, deadline_s=BOUND_S)
     with call.answering(call.Call(principal=tenant.user(), action="notes.Test", token="theirs")):
-        yield World(holder.service.locks(), service)
+        yield World(Locks(locks_pb2_grpc.LocksServiceStub(channel)), service)
+    await directory.close()
+    await listening.stop(None)
 
 
 async def _result(task: "asyncio.Task[Any]") -> Any:
@@ -94,8 +102,12 @@ class TestHold:
         assert (stream.wish.timeout, stream.wish.mode, stream.wish.permits) == (40, locks.EXCLUSIVE, 1)
         assert [world.service.releases.get_nowait().lock_id, world.service.releases.qsize()] == [lease.lock_id, 0]
 
-    async def test_the_holder_is_the_service_and_the_tenant_the_callers(self, world: World, tenant: Tenant) -> None:
-        task, stream = await world.held()
+    async def test_the_holder_is_the_service_and_the_tenant_the_callers(self, serve: Serve, tenant: Tenant) -> None:
+        scripted = Scripted()
+        running = await serve("tests", lambda process: process.serve(scripted))
+        notes = await serve("notes", lambda _process: None, addresses={"locks": running.service.address})
+        with call.answering(call.Call(principal=tenant.user(), action="notes.Test", token="theirs")):
+            task, stream = await World(notes.service.locks(), scripted).held()
 
         principal = stream.caller.principal
 
@@ -158,10 +170,10 @@ class TestHold:
             return await renewed(request)
 
         world.service.renewing = renew
-        task = world.begin(world.holding(ttl_s=1, entered=entered))
+        task = world.begin(world.holding(ttl_s=2, entered=entered))
         stream = await world.service.stream()
         # A third of its life, after which a lease is renewed.
-        await asyncio.sleep(0.34)
+        await asyncio.sleep(0.67)
         stream.grant()
         await asyncio.wait_for(world.service.renewals.get(), BOUND_S)
         renewing.set()
@@ -169,12 +181,22 @@ class TestHold:
         await asyncio.wait_for(entered.wait(), BOUND_S)
         task.cancel()
 
+    async def test_a_lease_that_its_owner_had_already_is_renewed_before_the_body_begins(self, world: World) -> None:
+        entered, theirs = asyncio.Event(), str(uuid7())
+        task = world.begin(world.holding(owner="nightly", entered=entered))
+        (await world.service.stream()).grant(lock_id=theirs)
+
+        await asyncio.wait_for(entered.wait(), BOUND_S)
+
+        assert world.service.renewals.get_nowait().lock_id == theirs
+        task.cancel()
+
     async def test_it_is_renewed_again_and_again(self, world: World) -> None:
-        task, stream = await world.held(ttl_s=1)
+        task, stream = await world.held(ttl_s=2)
 
         renewals = [await asyncio.wait_for(world.service.renewals.get(), BOUND_S) for _ in range(4)]
 
-        assert {(renewal.lock_id, renewal.timeout) for renewal in renewals} == {(stream.wish.lock_id, 1)}
+        assert {(renewal.lock_id, renewal.timeout) for renewal in renewals} == {(stream.wish.lock_id, 2)}
         assert not task.done()
         task.cancel()
 
