@@ -1,4 +1,4 @@
-"""`make bench`: start all targets, measure them in turns, report; then identity, orders from end to end, and locks."""
+"""`make bench`: start all targets, measure them in turns, report; then identity, orders, the registry and locks."""
 
 import argparse
 import asyncio

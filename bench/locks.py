@@ -7,8 +7,10 @@ costs.
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -21,7 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import lock_servers, report
+from bench import cpu, lock_servers, report
 from bench.load import WrongAnswer
 from bench.lock_servers import Layout, Missing, Servers, Switchyard
 from bench.lockers import WORK_S, Plan
@@ -149,6 +151,8 @@ async def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[s
         for line in missing:
             say(line)
         clients = {target.name: await Clients.start(stack, target.servers.recipe) for target in targets}
+        everything = cpu.Watch({"bench": os.getpid()})
+        before, machine_before, started = everything.snapshot(), cpu.machine_s(), time.perf_counter()
         for number in range(rounds):
             for name, workload in WORKLOADS.items():
                 for target in targets:
@@ -164,6 +168,9 @@ async def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[s
                     outcome = await clients[target.name].perform(plan)
                     rows.append({"round": number, "workload": name, "target": target.name, **outcome})
                     say(_line(rows[-1]))
+        used = cpu.spent(before, everything.snapshot())["bench"]
+        capacity = (time.perf_counter() - started) * (os.cpu_count() or 1)
+        foreign = (cpu.machine_s() - machine_before - used) / capacity
     return {
         "machine": report.machine(),
         "rounds": rounds,
@@ -173,6 +180,7 @@ async def run(rounds: int, seconds: float, say: Callable[[str], None]) -> dict[s
             for target in targets
         },
         "missing": missing,
+        "foreign_share": foreign,
         "medians": summarise(rows, {target.name: target.beside for target in targets}),
         "rows": rows,
     }
@@ -233,7 +241,7 @@ def show(result: dict[str, Any]) -> None:
     table = Table(*_HEADINGS)
     for row in _cells(result):
         table.add_row(*row)
-    Console(width=max(Console().width, 170)).print(table, *result["missing"], sep="\n")
+    Console(width=max(Console().width, 170)).print(table, *_remarks(result), sep="\n")
 
 
 def document(result: dict[str, Any]) -> str:
@@ -242,7 +250,7 @@ def document(result: dict[str, Any]) -> str:
         "## Locks",
         report.markdown(_HEADINGS, _cells(result)),
         report.markdown(("target", "fsynced", "recipe", "fencing token", "line", "a lost lease"), _kinds(result)),
-        "\n".join(f"- {line}" for line in result["missing"]),
+        "\n".join(f"- {line}" for line in _remarks(result)),
         _METHOD.strip().format(rounds=result["rounds"], seconds=result["seconds"], work_ms=WORK_S * 1e3),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -254,6 +262,15 @@ def _kinds(result: dict[str, Any]) -> list[list[str]]:
         kind = KINDS[told["recipe"]]
         rows.append([name, told["durability"], kind.recipe, kind.fence, kind.line, kind.lost])
     return rows
+
+
+def _remarks(result: dict[str, Any]) -> list[str]:
+    told = result["machine"]
+    lines = [f"{told['cores']} cores ({told['cpu']}), {told['system']}, Python {told['python']}", *result["missing"]]
+    if result["foreign_share"] > report.FOREIGN_MAX:
+        share = f"{result['foreign_share']:.0%}"
+        lines.append(f"Other work took {share} of the machine meanwhile: the ratios are what counts")
+    return lines
 
 
 def _cells(result: dict[str, Any]) -> list[list[str]]:
