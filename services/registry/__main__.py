@@ -24,7 +24,7 @@ def build(service: Service, name: str = keeper.BUCKET) -> None:
     service.background(working.tell())
     service.background(working.look_after())
     service.every(FORGET_EVERY_S, working.forget)
-    service.background(intake.consume(service.nats, service.database, bucket))
+    service.background(intake.consume(service.nats, service.database, bucket, keeping.begun()))
     work.measure(roster)
 
 

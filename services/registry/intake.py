@@ -5,7 +5,7 @@ inbox: a change that comes twice, because its writer died before it could say th
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC
 from uuid import UUID, uuid5
 
@@ -29,8 +29,9 @@ Part = list[tuple[Msg, UUID, registry.Change]]
 log = structlog.get_logger()
 
 
-async def consume(connection: Nats, database: Database, bucket: buckets.Bucket) -> None:
-    """Write the changes of the bucket's stream down until cancelled."""
+async def consume(connection: Nats, database: Database, bucket: buckets.Bucket, begun: Awaitable[None]) -> None:
+    """Write the changes of the bucket's stream down, once it is there, until cancelled."""
+    await begun
     taking = Intake(database).take
     await streams.consume(
         connection, stream=bucket.stream, durable=DURABLE, subjects=[bucket.subjects], batch=BATCH, handle=taking

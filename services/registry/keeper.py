@@ -71,6 +71,10 @@ class Keeper:
         except DecodeError:
             log.exception("instance_unreadable", key=told.key)
 
+    async def begun(self) -> None:
+        """Return once the roster is as the bucket was."""
+        await self._began.wait()
+
     async def began(self) -> None:
         """Return once the roster is as the bucket was. Raises `Unavailable` when that takes too long."""
         try:

@@ -28,6 +28,8 @@ GRACE_S = 3.0
 # How often an instance is probed though it sends heartbeats; all together no more often than so many times a second.
 PROBE_EVERY_S = 10.0
 PROBES_PER_S = 20
+# After a start everybody is probed, so many a second.
+FIRST_PROBES_PER_S = 100
 # How often one that is not well is looked at, and one that is kept for so many others' sake.
 LOOK_AGAIN_S = 0.25
 UNWELL_AGAIN_S = 1.0
@@ -125,6 +127,10 @@ class Roster:
         self.began = True
         self.feed.begin(revision)
         self.grace(now, GRACE_S)
+        # Whoever died while no process of the registry ran is found at once.
+        for number, instance in enumerate(self._living()):
+            signs = self._by_token[_token(instance.id)].signs
+            signs.probed_at = now - self._probe_every_s() + number / FIRST_PROBES_PER_S
 
     def grace(self, now: float, seconds: float) -> None:
         """Whoever was not heard while we could not hear has this long to be heard."""

@@ -64,6 +64,8 @@ class Work:
         """Begin what is to be done now."""
         now, before = self._roster.now(), self._looked_at
         self._looked_at = now
+        if not self._roster.began:
+            return
         if now - before > PAUSED_S:
             self._roster.grace(now, rules.MISSED * self._roster.interval_s)
         for entry in self._roster.due(now):

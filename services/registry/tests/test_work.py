@@ -350,6 +350,16 @@ class TestRestart:
 
         assert CRITICAL not in second.states()
 
+    async def test_finds_who_died_in_between_at_once(self, start: Start, world: World) -> None:
+        first = await start()
+        dead, well = await first.register(), await first.register()
+        world.answers[dead.instance.address] = Answer.REFUSED
+
+        second = await start()
+        await pass_time(1, second)
+
+        assert (second.state(dead), second.state(well)) == (CRITICAL, PASSING)
+
 
 class TestForget:
     async def test_who_left_a_day_ago_is_forgotten_once_it_is_written_down(self, start: Start, world: World) -> None:
