@@ -154,10 +154,7 @@ class Registration:
             )
             try:
                 await self._ask(lambda stub: stub.Heartbeat, beat, BEAT_DEADLINE_S)
-            except errors.DeadlineExceeded:
-                log.warning("registry_hangs")
-                await self._connect_again()
-            except errors.Unavailable as failure:
+            except (errors.Unavailable, errors.DeadlineExceeded) as failure:
                 log.info("heartbeat_failed", error=repr(failure))
                 await _pause()
             else:
@@ -202,6 +199,7 @@ class Registration:
 
     async def _connect_again(self) -> None:
         """Turn to another process: a connection to one that hangs looks well, and a new one finds it out at once."""
+        log.warning("registry_hangs")
         hanging = self._channel
         self._channel = client.to_registry(self._address)
         self._stub = registry_pb2_grpc.RegistryServiceStub(self._channel)
@@ -213,6 +211,8 @@ class Registration:
         try:
             return await method(self._stub)(request, timeout=deadline_s, metadata=told, **how)
         except grpc.aio.AioRpcError as failure:
+            if failure.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                await self._connect_again()
             raise errors.from_rpc_error(failure) from failure
         except asyncio.CancelledError:
             if not client.was_given_up():
