@@ -77,7 +77,9 @@ class Line:
             position = place.position
             if place.lease is None and patience_s > 0 and not await self._turn(key, place, until):
                 position = place.position
-                place.learn(await self._keeper.change(key, partial(locks.give_up, lease_id=wish.id, host=self._me)))
+                if not place.settled:
+                    leaving = partial(locks.give_up, lease_id=wish.id, host=self._me)
+                    place.learn(await self._keeper.change(key, leaving))
             if place.lease is None:
                 place.settled = True
                 return None, len(place.document.lock.waiters) if position is None else position

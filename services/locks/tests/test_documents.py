@@ -1,0 +1,104 @@
+"""What a process knows, and how it counts the life of a lease."""
+
+from uuid import UUID
+
+import pytest
+from uuid_utils.compat import uuid7
+
+from chassis import clock
+from services.locks import locks
+from services.locks.documents import FREE_S, Document, Documents, key_of, name_of, tenant_of
+from services.locks.locks import Wish
+from services.locks.tests.test_locks import Written, a_wish
+
+TENANT = UUID(str(uuid7()))
+KEY = key_of(TENANT, "restock")
+
+
+class Known:
+    """One lock as it is written, and what is known of it."""
+
+    def __init__(self) -> None:
+        self.documents = Documents()
+        self.written = Written()
+
+    def enter(self, now: float) -> Wish:
+        wish = self.written.enter(a_wish(timeout_s=10))
+        self.see(now)
+        return wish
+
+    def see(self, now: float) -> bool:
+        return self.documents.take(Document(KEY, self.written.lock, self.written.revision), now)
+
+
+@pytest.fixture
+def known() -> Known:
+    """A lock that nobody has wished for."""
+    return Known()
+
+
+class TestKeys:
+    def test_they_tell_tenant_and_name(self) -> None:
+        key = key_of(TENANT, "orders:1.2")
+
+        assert (tenant_of(key), name_of(key)) == (TENANT, "orders:1.2")
+
+
+class TestLapsed:
+    def test_a_lease_lapses_once_when_it_was_seen_for_its_life(self, known: Known) -> None:
+        wish = known.enter(100.0)
+
+        early, due, again = (known.documents.lapsed(now) for now in (109.9, 110.1, 110.2))
+
+        assert early == again == []
+        assert [lapsed.lease_id for lapsed in due] == [wish.id]
+
+    def test_what_changes_about_others_does_not_lengthen_it(self, known: Known) -> None:
+        known.enter(100.0)
+        known.enter(109.0)
+
+        assert len(known.documents.lapsed(110.1)) == 1
+
+    def test_renewed_its_life_begins_when_that_is_seen(self, known: Known) -> None:
+        wish = known.enter(100.0)
+        locks.renew(known.written.lock, lease_id=wish.id, holder=wish.holder, timeout_s=None, now=clock.now())
+        known.written.write()
+        known.see(108.0)
+
+        assert known.documents.lapsed(117.9) == []
+        assert [lapsed.renewals for lapsed in known.documents.lapsed(118.1)] == [1]
+
+    def test_granted_again_under_its_id_its_life_begins_anew(self, known: Known) -> None:
+        wish = known.enter(100.0)
+        known.written.lock.Clear()
+        known.written.enter(wish)
+        known.see(105.0)
+
+        assert known.documents.lapsed(110.1) == []
+
+    def test_released_it_does_not_lapse(self, known: Known) -> None:
+        wish = known.enter(100.0)
+        known.written.release(wish)
+        known.see(101.0)
+
+        assert known.documents.lapsed(200.0) == []
+
+
+class TestTake:
+    def test_what_is_older_is_not_taken(self, known: Known) -> None:
+        known.enter(100.0)
+
+        assert not known.see(101.0)
+
+    def test_a_lease_is_found_until_the_lock_is_forgotten(self, known: Known) -> None:
+        wish = known.enter(100.0)
+        known.written.release(wish)
+        known.see(101.0)
+
+        before = known.documents.find(TENANT, wish.id)
+        known.documents.forget(101.1 + FREE_S)
+
+        assert before == KEY
+        assert known.documents.find(TENANT, wish.id) is None
+        assert known.documents.find(UUID(str(uuid7())), wish.id) is None
+        assert known.documents.in_use(TENANT) == []

@@ -1,0 +1,66 @@
+"""Who counts as dead."""
+
+import time
+
+import pytest
+
+from services.locks.hosts import Hosts
+
+
+class Heard:
+    """What a process hears, second by second."""
+
+    def __init__(self) -> None:
+        self.hosts = Hosts(dead_after_s=3.0)
+        self.now = time.monotonic()
+
+    def pass_time(self, seconds: float, *, heard: str = "", connected: bool = True) -> None:
+        """Time goes on in steps, as it does while nobody pauses."""
+        for _ in range(int(seconds / 0.5)):
+            self.now += 0.5
+            if heard:
+                self.hosts.heard(heard, self.now)
+            self.hosts.tick(self.now, connected=connected)
+
+    def dead(self) -> set[str]:
+        return set(self.hosts.dead({"a", "b", self.hosts.me}, self.now))
+
+
+@pytest.fixture
+def heard() -> Heard:
+    """A process that has just begun."""
+    return Heard()
+
+
+class TestDead:
+    def test_who_is_silent_for_three_seconds(self, heard: Heard) -> None:
+        heard.pass_time(4, heard="a")
+
+        assert heard.dead() == {"b"}
+
+    def test_at_its_beginning_a_process_gives_everybody_time(self, heard: Heard) -> None:
+        heard.pass_time(2.5)
+
+        assert heard.dead() == set()
+
+    def test_who_is_heard_again_lives(self, heard: Heard) -> None:
+        heard.pass_time(4)
+        heard.pass_time(0.5, heard="a")
+
+        assert heard.dead() == {"b"}
+
+    def test_after_a_pause_nobody_is_dead(self, heard: Heard) -> None:
+        heard.pass_time(4)
+
+        heard.now += 60
+        heard.hosts.tick(heard.now, connected=True)
+
+        assert heard.dead() == set()
+
+    def test_while_it_is_cut_off_nobody_is_dead(self, heard: Heard) -> None:
+        heard.pass_time(20, connected=False)
+        after = heard.dead()
+        heard.pass_time(4, heard="a")
+
+        assert after == set()
+        assert heard.dead() == {"b"}
