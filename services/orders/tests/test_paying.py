@@ -73,10 +73,16 @@ class TestTokens:
 
 class TestSettings:
     def test_production_takes_no_test_money(self) -> None:
-        told = {"database_url": SecretStr("postgresql://x"), "orders_master_key": SecretStr("a master key for tests")}
+        told = {
+            "database_url": SecretStr("postgresql://x"),
+            "orders_master_key": SecretStr("a master key for tests"),
+            "environment": "production",
+            "stream_replicas": 3,
+            "nats_monitor_urls": "http://nats:8222",
+        }
 
         with pytest.raises(ValidationError, match="TEST_PAYMENTS"):
-            OrdersSettings(**told, environment="production", test_payments=True)  # type: ignore[arg-type]
+            OrdersSettings(**told, test_payments=True)  # type: ignore[arg-type]
 
     async def test_without_a_provider_a_card_is_refused(self) -> None:
         with pytest.raises(errors.Invalid) as refused:

@@ -125,7 +125,9 @@ class TestResolve:
 
 class TestOf:
     def test_production(self) -> None:
-        assert Guard.of(settings(environment="production", pos_at_private_addresses=True)) == Guard()
+        production = {"environment": "production", "stream_replicas": 3, "nats_monitor_urls": "http://nats:8222"}
+
+        assert Guard.of(settings(**production, pos_at_private_addresses=True)) == Guard()
 
     def test_development(self) -> None:
         assert Guard.of(settings()) == Guard(http=True)
