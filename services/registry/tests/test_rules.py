@@ -153,14 +153,15 @@ class TestMass:
         ("silent", "living", "before", "found"),
         [
             (5, 10, False, True),
-            (4, 10, False, False),
+            (4, 10, False, True),
+            (3, 9, False, False),
             (2, 2, False, False),
             (4, 10, True, True),
             (3, 10, True, False),
             (0, 0, True, False),
         ],
     )
-    def test_half_of_all_until_it_is_less_than_a_third(
+    def test_nearly_half_of_all_until_it_is_less_than_a_third(
         self, *, silent: int, living: int, before: bool, found: bool
     ) -> None:
         assert rules.is_mass(silent=silent, living=living, before=before) is found
