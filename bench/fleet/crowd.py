@@ -77,6 +77,7 @@ class Crowd:
                 instance=registration.instance("1.0.0", address, "a", [], crowd=str(os.getpid())),
                 contract_bytes=contract,
                 ready=ready,
+                on_superseded=lambda: sys.exit("two instances of one id"),
             )
             self._tasks.append(asyncio.create_task(made.run()))
             await asked.wait()
@@ -84,5 +85,5 @@ class Crowd:
 
 if __name__ == "__main__":
     # As many processes would: each instance has a connection of its own to the registry.
-    client.OPTIONS = (*client.OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # type: ignore[assignment]
+    client._REGISTRY_OPTIONS = (*client._REGISTRY_OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # noqa: SLF001
     uvloop.run(Crowd(json.loads(sys.stdin.readline())).run())

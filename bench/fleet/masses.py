@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from switchyard.registry.v1 import registry_pb2 as pb
+from uuid_utils.compat import uuid7
 
 from bench import cpu
 from bench.fleet import auth
@@ -29,6 +30,8 @@ CALL_DEADLINE_S = 10.0
 # Two of the longest heartbeats, and what is looked at after them.
 CUT_S = 25.0
 HEAL_DEADLINE_S = 60.0
+# Then everybody has sent some heartbeats again.
+HEALED_S = 10.0
 DEATH_DEADLINE_S = 60.0
 # What may differ between two lists although nothing has changed.
 _LIVELY = frozenset({"preserved", "last_seen_at"})
@@ -62,6 +65,7 @@ class Masses:
         self._helpers = await asyncio.gather(
             *(self._world.crowd(number, self._count // PROCESSES, SERVICES) for number in range(PROCESSES))
         )
+        await asyncio.gather(*(helper.hear(REGISTER_DEADLINE_S) for helper in self._helpers))
         await self._world.all_told(
             lambda watcher: sum(1 for each in _crowd(watcher).values() if each.state in PASSING) >= self._count,
             REGISTER_DEADLINE_S,
@@ -115,11 +119,11 @@ class Masses:
     async def _cut_off(self) -> dict[str, Any]:
         """Let half of them fall silent at once, without refusing anything; then let them come back."""
         world = self._world
+        # The registry's processes are instances too.
+        silent = [*self._helpers[: PROCESSES // 2], *[await world.sample() for _ in world.registries]]
         before = await self._listed()
         for watcher in world.watchers:
             watcher.told.clear()
-        # The registry's processes are instances too.
-        silent = [*self._helpers[: PROCESSES // 2], *[await world.sample() for _ in world.registries]]
         cut_at = max(each.signal(signal.SIGSTOP) for each in silent)
         said = await asyncio.gather(*(self._said(watcher, cut_at) for watcher in world.watchers))
         await asyncio.sleep(max(0.0, cut_at + CUT_S - time.monotonic()))
@@ -140,6 +144,7 @@ class Masses:
         healed_s = time.monotonic() - healed_at
         for each in silent[PROCESSES // 2 :]:
             each.signal(signal.SIGKILL)
+        await asyncio.sleep(HEALED_S)
         return {
             "stopped": self._count // 2,
             "cut": sum(each.preserved for each in during.values()),
@@ -194,7 +199,7 @@ class Masses:
 
     async def _listed(self) -> dict[str, pb.Instance]:
         """What the registry answers, by instance."""
-        metadata = self._world.told_by(auth.USER)
+        metadata = self._world.told_by(auth.USER, str(uuid7()))
         registry = self._world.registry(1)
         answers = [
             await registry.ListInstances(pb.ListInstancesRequest(name=name), metadata=metadata, timeout=CALL_DEADLINE_S)
