@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
+import structlog
 from switchyard.registry.v1 import registry_pb2 as pb
 
 from chassis import buckets, clock, errors
@@ -39,6 +40,8 @@ PRESERVED_PROBES_PER_S = 100
 MASS_EVERY_S = 0.25
 # What a value of the bucket says besides the instance.
 RENEWS = "Switchyard-Renews"
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
@@ -118,6 +121,8 @@ class Roster:
         self._count(instance, 1)
         self._place(entry, now)
         turned = preserving != (self.preserved > 0)
+        if turned:
+            log.warning("self_preservation", on=not preserving, instances=self.size)
         self.feed.publish(Change(told.revision, instance, self.preserved > 0, turned))
         self._told.set()
         self._told = asyncio.Event()
