@@ -43,7 +43,9 @@ PIECES = (1, 4)
 FORGETS = 0.03
 REST_S = (0.0, 0.1)
 
-_WRITE = sa.text("INSERT INTO writes (lock, token, number, client) VALUES (:lock, :token, :number, :client)")
+_WRITE = sa.text(
+    "INSERT INTO writes (tenant_id, lock, token, number, client) VALUES (:tenant, :lock, :token, :number, :client)"
+)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class _Client:
     async def write(self, lease: pb.Lease, number: int) -> str:
         """A fenced write, as any service does it."""
         row = {"lock": lease.lock_name, "token": lease.fencing_token, "number": number, "client": self.name}
+        row["tenant"] = self._crowd.crowd.tenant_id
         try:
             async with self._crowd.database.transaction(self._crowd.principal) as session:
                 await fencing.fenced(session, lease)

@@ -32,7 +32,8 @@ always`), {processes} processes of `locks`, {clients} clients in {crowds} proces
 one, one by two, one shared), leases of {ttl_s} s. Between clients and `locks`, `locks` and NATS, and each two NATS
 servers stand links that can be cut: what is under way is stalled and comes late, or connections are reset. The seed
 alone says what is done when: {faults}. Paused is SIGSTOP for longer than a lease; clocks of `locks` step by up to an
-hour, ahead and back (those of NATS and PostgreSQL do not). Whom it meets is told by the part they play.
+hour (those of NATS and PostgreSQL do not). Whom it meets is told by the part they play. Then all is mended, the
+clocks step by a minute, a holder is paused for longer than its lease, and holders are killed.
 
 Clients note what they ask and are answered on one monotonic clock. Judged is, lock by lock: that the history is
 linearizable, where a lease that was not surely given back ends at any moment after its last successful grant or

@@ -28,7 +28,7 @@ class Injector:
 
     async def _do(self, fault: Fault) -> None:
         what, _, whom = fault.kind.partition(" ")
-        if fault.kind == "clock step":
+        if what == "step":
             self._note(fault, f"locks-{fault.which}")
             self._world.step_clock(fault.which, fault.amount)
         elif what in {"cut", "isolate", "slow"}:

@@ -12,21 +12,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from joserfc import jwt
 from joserfc.jwk import OKPKey
-from nats.js import JetStreamContext
+from nats.aio.client import Client
 from nats.js.api import Header
 from uuid_utils.compat import uuid7
 
 from chassis import clock, fencing, identity, testing
+from services.locks import keeper, line, work
 
 _PR_SET_PDEATHSIG = 1
 # Of a pass: much longer than any step of a clock, in both directions.
 _PASS_LIFE_S = 10 * 24 * 3600
 FENCE, COMPARE = "without the fence", "without the compare-and-set"
-MUTATIONS = (FENCE, COMPARE)
+MONOTONIC = "without the monotonic clock"
+MUTATIONS = (FENCE, COMPARE, MONOTONIC)
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ async def _nothing(*_arguments: object, **_more: object) -> None:
 
 
 def _compare_no_more() -> None:
-    publish = JetStreamContext.publish
+    publish = Client.publish
 
-    async def without(self: JetStreamContext, *arguments: Any, headers: Any = None, **more: Any) -> Any:
+    async def without(self: Client, *arguments: Any, headers: Any = None, **more: Any) -> None:
         kept = {name: value for name, value in (headers or {}).items() if name != Header.EXPECTED_LAST_SUBJECT_SEQUENCE}
-        return await publish(self, *arguments, headers=kept, **more)
+        await publish(self, *arguments, headers=kept or None, **more)
 
-    JetStreamContext.publish = without  # type: ignore[method-assign]
+    Client.publish = without  # type: ignore[method-assign]
 
 
 def serve(told: Told) -> None:
@@ -75,6 +78,9 @@ def serve(told: Told) -> None:
     key = OKPKey.import_key(dict(told.key))
     testing.signing_key = lambda: key  # type: ignore[assignment]
     wiring = importlib.import_module("services.locks.__main__")
+    if told.without == MONOTONIC:
+        for module in (keeper, line, work):
+            module.time = SimpleNamespace(monotonic=time.time)  # type: ignore[assignment]
     testing.TestedService("locks", wiring.ServiceSettings.load(), {}).run(wiring.build)
 
 

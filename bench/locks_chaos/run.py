@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.locks_chaos import judge
-from bench.locks_chaos.faults import TTL_S, schedule
+from bench.locks_chaos.faults import PROCESSES, TTL_S, schedule
 from bench.locks_chaos.injector import Injector
 from bench.locks_chaos.judge import Replaced, Row
 from bench.locks_chaos.recorder import Recorder
 from bench.locks_chaos.world import EXCLUSIVE, LOCKS, Crowd, Databases, World
+from bench.suite import SuiteError
 from cli.run_dir import ROOT
 
 HISTORIES = ROOT / ".run/chaos"
@@ -24,6 +25,8 @@ FINISH_S = 90.0
 QUIET_KILLS = 2
 REPLACED_S = TTL_S + 1.0
 QUIET_S = 1.5
+# Twenty lives of a lease.
+QUIET_STEP_S = 20.0 * TTL_S
 
 
 @dataclass
@@ -40,44 +43,53 @@ class Run:
 
 
 async def one(folder: Path, databases: Databases, seed: int, without: str, say: Callable[[str], None]) -> Run:
+    """The run of a seed, `without` a promise or with all of them."""
     outcome = Run(seed, without)
     recorder = Recorder()
-    await databases.begin()
     place = Path(tempfile.mkdtemp(prefix=f"{seed}-", dir=folder))
     made = World(place, databases, str(seed), without, recorder.take)
+    outcome.faults.update(each.kind for each in schedule(seed, len(EXCLUSIVE)))
     kills: list[tuple[str, float]] = []
-    async with made.running():
-        faults = schedule(seed, len(EXCLUSIVE))
-        outcome.faults.update(each.kind for each in faults)
-        recorder.note("begin")
-        await Injector(made, recorder).run(faults)
-        recorder.note("faults are over")
-        await made.settled()
-        recorder.note("settled")
-        await asyncio.sleep(QUIET_S)
-        await _quiet_pause(made, recorder, EXCLUSIVE[0])
-        kills = await asyncio.gather(*(_quiet_kill(made, recorder, lock) for lock in EXCLUSIVE[:QUIET_KILLS]))
-        recorder.note("finish")
-        outcome.violations += await _finish(made)
-        recorder.note("finished")
+    try:
+        async with made.running():
+            kills = await _story(made, recorder, seed)
+            outcome.violations += await _finish(made)
+    except (SuiteError, TimeoutError) as failure:
+        if without:
+            # That is not what is to be found out.
+            raise
+        outcome.violations.append(f"it did not come up, or not again: {failure!r}")
     calls = recorder.calls()
-    rows = [Row(*each) for each in await databases.writes()]
+    rows = [Row(*each) for each in await databases.writes(made.tenant_id)]
     outcome.violations += judge.violations(LOCKS, calls, rows)
     outcome.figures = recorder.figures()
     outcome.together = judge.most_together([each for each in calls if each.lock == "counted"])
     for crowd, at in kills:
         outcome.replaced += judge.replaced(LOCKS, calls, crowd, at)
-    outcome.violations += [
-        f"{each.lock}: the killed holder of token {each.token} was replaced after {each.after_s} s"
-        for each in outcome.replaced
-        if each.after_s is None or each.after_s > REPLACED_S
-    ]
+    outcome.violations += filter(None, map(_too_late, outcome.replaced))
     recorder.save(HISTORIES / f"locks-{seed}{without and '-'}{without.replace(' ', '-')}.jsonl")
-    found = (
-        f"{len(outcome.violations)} VIOLATIONS, the first: {outcome.violations[0]}" if outcome.violations else "good"
-    )
+    found = f"{len(outcome.violations)} VIOLATIONS: {outcome.violations[0]}" if outcome.violations else "good"
     say(f"seed {seed} {without}: {outcome.figures} {found}")
     return outcome
+
+
+def _too_late(replaced: Replaced) -> str:
+    if replaced.after_s is not None and replaced.after_s <= REPLACED_S:
+        return ""
+    return f"{replaced.lock}: the killed holder of token {replaced.token} was replaced after {replaced.after_s} s"
+
+
+async def _story(made: World, recorder: Recorder, seed: int) -> list[tuple[str, float]]:
+    """What the seed says; then, with nothing else wrong, steps of clocks, a pause, and kills, which are returned."""
+    await Injector(made, recorder).run(schedule(seed, len(EXCLUSIVE)))
+    await made.settled()
+    recorder.note("all is well")
+    await asyncio.sleep(QUIET_S)
+    for number in range(PROCESSES):
+        recorder.note("step ahead", whom=f"locks-{number}", amount=QUIET_STEP_S)
+        made.step_clock(number, QUIET_STEP_S)
+    await _quiet_pause(made, recorder, EXCLUSIVE[0])
+    return await asyncio.gather(*(_quiet_kill(made, recorder, lock) for lock in EXCLUSIVE[:QUIET_KILLS]))
 
 
 async def _quiet_pause(made: World, recorder: Recorder, lock: str) -> None:

@@ -20,6 +20,7 @@ from uuid import UUID
 
 import asyncpg
 import grpc.aio
+import nats
 import nats.errors
 import nats.js.errors
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -31,7 +32,7 @@ from bench.locks_chaos.faults import GROUPS, NODES, PROCESSES
 from bench.locks_chaos.judge import Rules
 from bench.locks_chaos.proxy import Link
 from bench.suite import SuiteError
-from chassis import embedded, migrate, processes, streams
+from chassis import embedded, migrate, processes
 from chassis.embedded import EmbeddedServers
 from chassis.embedded_programs import nats_binary
 
@@ -49,17 +50,21 @@ EXCLUSIVE = ("first", "second", "third")
 CROWDS, CLIENTS = 5, 4
 READY_S = 60.0
 ASK_S = 1.0
+# Ports are free until somebody listens there: of two worlds one takes them after the other.
+_OPENING = asyncio.Lock()
 # Started from one process that has everything imported already: they are there in no time after a kill.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["bench.chaos", "bench.locks_chaos.client", "services.locks.__main__"])
+_CONTEXT.set_forkserver_preload(["bench.saga", "bench.locks_chaos.suite", "services.locks.__main__"])
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS writes (
-    sequence bigserial PRIMARY KEY, lock text NOT NULL, token bigint NOT NULL, number int NOT NULL, client text NOT NULL
+    sequence bigserial PRIMARY KEY, tenant_id uuid NOT NULL, lock text NOT NULL, token bigint NOT NULL,
+    number int NOT NULL, client text NOT NULL
 );
 GRANT SELECT, INSERT ON writes TO switchyard_chaos;
 GRANT USAGE ON SEQUENCE writes_sequence_seq TO switchyard_chaos;
 """
+_WRITTEN = "SELECT lock, token, number FROM writes WHERE tenant_id = $1 ORDER BY sequence"
 
 
 class Databases:
@@ -80,15 +85,10 @@ class Databases:
         parts, name = urlsplit(self._admin_url), migrate.database(service)
         return urlunsplit(parts._replace(netloc=f"{name}:{PASSWORD}@{parts.hostname}:{parts.port}", path=f"/{name}"))
 
-    async def begin(self) -> None:
-        """A run has a table of its own."""
+    async def writes(self, tenant_id: UUID) -> list[Any]:
+        """What a run has written, in the order of the commits: whoever writes to a lock waits for the one before."""
         connection = await self._connect()
-        await connection.execute("TRUNCATE writes; TRUNCATE fencing_tokens")
-        await connection.close()
-
-    async def writes(self) -> list[Any]:
-        connection = await self._connect()
-        rows: list[Any] = await connection.fetch("SELECT lock, token, number FROM writes ORDER BY sequence")
+        rows: list[Any] = await connection.fetch(_WRITTEN, tenant_id)
         await connection.close()
         return rows
 
@@ -203,7 +203,7 @@ class World:
         self._seed = seed
         self._without = without
         self._record = record
-        self._tenant_id: UUID = uuid7()
+        self.tenant_id: UUID = uuid7()
         self._key = OKPKey.generate_key("Ed25519", parameters={"kid": "chaos"}, auto_kid=False).as_dict(private=True)
         self._clocks = [_CONTEXT.Value("d", 0.0) for _ in range(PROCESSES)]
         self._made = 0
@@ -213,12 +213,16 @@ class World:
     async def running(self) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._stop)
-            ports = iter(embedded.free_ports(3 * NODES + NODES * NODES + PROCESSES * (NODES + 1 + GROUPS)))
-            await self._open_nats(ports)
-            await self._open_locks(ports)
+            async with _OPENING:
+                await self._open()
             for number in range(CROWDS):
                 await self.start_crowd(number % GROUPS)
             yield
+
+    async def _open(self) -> None:
+        ports = iter(embedded.free_ports(3 * NODES + NODES * NODES + PROCESSES * (NODES + 1 + GROUPS)))
+        await self._open_nats(ports)
+        await self._open_locks(ports)
 
     async def _open_nats(self, ports: Any) -> None:
         own = [(next(ports), next(ports)) for _ in range(NODES)]
@@ -227,7 +231,14 @@ class World:
             routes = [await self._link(("route", here, there), next(ports), own[there][1]) for there in others]
             self.nodes.append(Node(self._folder, f"n{here}", own[here], routes))
         await asyncio.gather(*(node.start() for node in self.nodes))
-        self._nats = await streams.connect(",".join(f"nats://127.0.0.1:{node.port}" for node in self.nodes), "chaos")
+        self._nats = await nats.connect(
+            [f"nats://127.0.0.1:{node.port}" for node in self.nodes],
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.25,
+            ping_interval=1,
+            max_outstanding_pings=3,
+            error_cb=_expected,
+        )
 
     async def _open_locks(self, ports: Any) -> None:
         for number in range(PROCESSES):
@@ -281,7 +292,7 @@ class World:
             theirs,
             f"{self._seed} {name}",
             CLIENTS,
-            self._tenant_id,
+            self.tenant_id,
             addresses,
             self._databases.url("chaos"),
             LOCKS,
@@ -333,6 +344,10 @@ class World:
             await node.stop()
         for link in self.links.values():
             await link.stop()
+
+
+async def _expected(_failure: Exception) -> None:
+    """Servers are killed here."""
 
 
 class _Lines(asyncio.Protocol):
