@@ -26,6 +26,8 @@ DEADLINE_S = 20.0
 # Calls to a process that is being stopped, one after the other begun so often.
 CALL_EVERY_S = 0.005
 CALL_TIMEOUT_S = 2.0
+# Of the processes that are stopped; those whose clients only connect end at once.
+BUSY_SHARE = 0.5
 
 
 async def in_lanes(world: World, count: int, end: Callable[[World, Sample], Awaitable[Any]]) -> list[Any]:
@@ -72,12 +74,18 @@ async def silenced(world: World, victim: Sample) -> dict[str, list[float]]:
 
 
 class Prober:
-    """Calls one process and nobody else, again and again, without ever trying again."""
+    """Calls one process and nobody else, again and again, without ever trying again.
 
-    def __init__(self, address: str, told: Any) -> None:
+    While it is called, a process that is to end serves on for a while; one to which clients only connect has nothing to
+    wait for.
+    """
+
+    def __init__(self, address: str, told: Any, *, busy: bool) -> None:
         self.refused_at = float("inf")
         self.calls = 0
         self._told = told
+        self._make = self._ask if busy else self._connect
+        self._address = address
         self._channel = grpc.aio.insecure_channel(address, options=client.OPTIONS)
         self._stub: Any = sites_pb2_grpc.SitesServiceStub(self._channel)
         self._calls: set[asyncio.Task[None]] = set()
@@ -96,19 +104,28 @@ class Prober:
         began = time.monotonic()
         self.calls += 1
         try:
-            await self._stub.ListSites(sites_pb2.ListSitesRequest(), timeout=CALL_TIMEOUT_S, metadata=self._told)
-        except grpc.aio.AioRpcError:
+            await self._make()
+        except (grpc.aio.AioRpcError, OSError):
             # As seen from the caller: what it knew when it began.
             self.refused_at = min(self.refused_at, began)
+
+    async def _ask(self) -> None:
+        await self._stub.ListSites(sites_pb2.ListSitesRequest(), timeout=CALL_TIMEOUT_S, metadata=self._told)
+
+    async def _connect(self) -> None:
+        host, _, port = self._address.rpartition(":")
+        _reader, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
 
 
 async def stopped(world: World, victim: Sample) -> dict[str, Any]:
     """SIGTERM: when the watchers were told, and how long after the last of them the first refused call was begun."""
-    prober = Prober(victim.instance.address, world.told_by(USER, str(uuid7())))
+    busy = random.random() < BUSY_SHARE
+    prober = Prober(victim.instance.address, world.told_by(USER, str(uuid7())), busy=busy)
     running = asyncio.create_task(prober.run())
     await asyncio.sleep(CALL_EVERY_S * 10)
     moment = victim.signal(signal.SIGTERM)
     told = await known(world, victim.instance, LEFT, moment)
     async with asyncio.timeout(DEADLINE_S):
         await running
-    return {"told": told, "margin": prober.refused_at - moment - max(told), "calls": prober.calls}
+    return {"busy": busy, "told": told, "margin": prober.refused_at - moment - max(told), "calls": prober.calls}
