@@ -23,7 +23,7 @@ HEADINGS = (
     "dead replaced after, s",
 )
 # Of the histogram of how long a dead holder's lock stood idle, in seconds.
-EDGES_S = (2.0, 2.5, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5, 4.0)
+EDGES_S = (2.0, 2.5, 3.0, 3.1, 3.2, 3.3, 3.4, 3.5)
 EXCERPT_CHARS = 400
 
 _METHOD = """

@@ -266,15 +266,26 @@ class Replaced:
 
 
 def replaced(rules: Mapping[str, Rules], calls: Sequence[Call], crowd: str, killed_at: float) -> list[Replaced]:
-    """Of each lock for one that a process of clients held when it was killed; None: by nobody."""
+    """Of each lock for one that a process of clients held when it was killed; None: by nobody.
+
+    Left out where nobody asked for the lock while the dead one's lease could live.
+    """
     found = []
     for lock, rule in rules.items():
-        grants = [each for each in calls if each.lock == lock and each.kind == "acquire" and each.outcome == OK]
+        asked = [each for each in calls if each.lock == lock and each.kind == "acquire"]
+        grants = sorted((each for each in asked if each.outcome == OK), key=lambda each: each.token)
         before = [each for each in grants if (each.returned or 0) < killed_at]
-        last = max(before, key=lambda each: each.token, default=None)
-        if rule != Rules() or last is None or not last.client.startswith(f"{crowd}."):
+        if rule != Rules() or not before or not before[-1].client.startswith(f"{crowd}."):
             continue
-        if not any(each.kind == "release" and each.token == last.token for each in calls):
-            later = [each.returned - killed_at for each in grants if each.returned and each.token > last.token]
-            found.append(Replaced(lock, last.token, min(later, default=None)))
+        last = before[-1]
+        if any(each.kind == "release" and each.token == last.token for each in calls):
+            continue
+        ends = killed_at + last.ttl_s
+        later = next((each for each in grants if each.token > last.token), None)
+        if later is None or later.invoked <= ends or _refused_between(asked, ends + 1, later.invoked):
+            found.append(Replaced(lock, last.token, later and (later.returned or 0) - killed_at))
     return found
+
+
+def _refused_between(asked: Sequence[Call], begin: float, end: float) -> bool:
+    return any(each.outcome == REFUSED and begin < each.invoked < end for each in asked)

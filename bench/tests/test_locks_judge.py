@@ -158,6 +158,13 @@ class TestReplaced:
     def test_nobody_came_after_them(self) -> None:
         assert judge.replaced(self.RULES, [acquire("c1.0", 1, 0)], "c1", 0.5) == [judge.Replaced("a", 1, None)]
 
+    def test_nobody_asked_until_the_lease_was_over(self) -> None:
+        calls = [acquire("c1.0", 1, 0), acquire("c2.0", 2, 9)]
+
+        assert judge.replaced(self.RULES, calls, "c1", 0.5) == []
+        refused = acquire("c2.0", 0, 7, outcome=REFUSED)
+        assert judge.replaced(self.RULES, [*calls, refused], "c1", 0.5) == [judge.Replaced("a", 1, 8.6)]
+
     def test_another_held_it_or_they_had_given_it_back(self) -> None:
         calls = [acquire("c1.0", 1, 0), release("c1.0", 1, 0.3)]
 
