@@ -19,30 +19,40 @@ EVERY_S: Final = 0.5
 # A process not heard of for this long is dead, and its instances are looked after by another.
 SILENT_S: Final = 3.0
 _ID: Final = 16
-_ENTRY: Final = struct.Struct("16sB")
-_BEAT, _READY = 1, 2
+# Whom, and in one number how and how many milliseconds ago.
+_ENTRY: Final = struct.Struct("16sH")
+_BEAT, _READY, _BITS = 1, 2, 2
+_AGE_MAX_MS: Final = (1 << 14) - 1
 
 
 class Heard(NamedTuple):
-    """A sign of life of an instance; `token` is its id as bytes. Without `beat` it has answered a probe."""
+    """A sign of life of an instance at a moment; `token` is its id as bytes. Without `beat` it answered a probe."""
 
     token: bytes
+    at: float
     beat: bool
     ready: bool
 
 
-def digest(process: bytes, heard: Mapping[bytes, Heard]) -> bytes:
-    """Whom a process has heard, to be told to the others."""
-    flags = ((each.token, _BEAT * each.beat | _READY * each.ready) for each in heard.values())
-    return process + b"".join(_ENTRY.pack(token, flag) for token, flag in flags)
+def digest(process: bytes, heard: Mapping[bytes, Heard], now: float) -> bytes:
+    """Whom a process has heard, to be told to the others: by how long ago, since each has a clock of its own."""
+    return process + b"".join(_ENTRY.pack(each.token, _number(each, now)) for each in heard.values())
 
 
-def read(data: bytes) -> tuple[bytes, Iterator[Heard]]:
+def _number(heard: Heard, now: float) -> int:
+    age_ms = min(int((now - heard.at) * 1000), _AGE_MAX_MS)
+    return _BEAT * heard.beat | _READY * heard.ready | age_ms << _BITS
+
+
+def read(data: bytes, now: float) -> tuple[bytes, Iterator[Heard]]:
     """The process that speaks, and whom it has heard. Raises `ValueError`."""
     if len(data) < _ID or (len(data) - _ID) % _ENTRY.size:
         raise ValueError("not a digest")
     entries = _ENTRY.iter_unpack(memoryview(data)[_ID:])
-    return data[:_ID], (Heard(token, bool(flag & _BEAT), bool(flag & _READY)) for token, flag in entries)
+    return data[:_ID], (
+        Heard(token, now - (number >> _BITS) / 1000, bool(number & _BEAT), bool(number & _READY))
+        for token, number in entries
+    )
 
 
 @dataclass

@@ -211,19 +211,20 @@ class Roster:
         entry.home = process
         entry.signs.beat(now, ready=ready, interval_s=self.interval_s)
         token = _token(entry.instance.id)
-        self.fresh[token] = Heard(token, beat=True, ready=ready)
+        self.fresh[token] = Heard(token, now, beat=True, ready=ready)
 
     def heard(self, process: bytes, told: Iterable[Heard], now: float) -> None:
         """Another process has heard these."""
         for each in told:
             entry = self._by_token.get(each.token)
-            if entry is None:
+            # Older news than what came here; a moment to come is a grace, and no news.
+            if entry is None or each.at < entry.signs.beat_at <= now:
                 continue
             if each.beat:
                 entry.home = process
-                entry.signs.beat(now, ready=each.ready, interval_s=self.interval_s)
+                entry.signs.beat(each.at, ready=each.ready, interval_s=self.interval_s)
             else:
-                entry.signs.answered(now, serving=each.ready)
+                entry.signs.answered(each.at, serving=each.ready)
 
     def probed(self, entry: Entry, answer: probing.Answer, now: float) -> None:
         """The health probe of an instance had an answer."""
@@ -233,7 +234,7 @@ class Roster:
         serving = answer is probing.Answer.SERVING
         entry.signs.answered(now, serving=serving)
         token = _token(entry.instance.id)
-        self.fresh.setdefault(token, Heard(token, beat=False, ready=serving))
+        self.fresh.setdefault(token, Heard(token, now, beat=False, ready=serving))
 
     # What follows.
 
@@ -260,7 +261,7 @@ class Roster:
         at, found = self._mass
         if now - at >= MASS_EVERY_S:
             living = [one for one in self.entries.values() if one.instance.state in rules.LIVING]
-            silent = sum(rules.overdue(one.signs, now, self.interval_s) and not one.signs.refused for one in living)
+            silent = sum(rules.suspect(one.signs, now, self.interval_s) for one in living)
             found = rules.is_mass(silent=silent, living=len(living), before=self.preserved > 0)
             self._mass = now, found
         return found

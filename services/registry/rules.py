@@ -30,13 +30,14 @@ MISSED: Final = 1.75
 HEARTBEATS_MISSING: Final = 4.0
 # An instance that sends its heartbeats more rarely than it was told is waited for, up to this.
 GAP_MAX_S: Final = 30.0
+# One that lets so many intervals pass does so always; a little more is a heartbeat that came late.
+SLOW: Final = 3.0
 # From proven dead to gone: time enough for a process that only opens its port again.
 DEAD_GONE_S: Final = 3.0
 # From silent to gone.
 SILENT_GONE_S: Final = 30.0
-# So many silent at once, and half of all that live: it is more likely us. When the first of a half are judged, some of
-# it may not yet be overdue, since their heartbeats came late before: four in ten are taken for half, one zone of three
-# is not.
+# So many silent at once, and half of all that live: it is more likely us. When the first of a half are judged, what was
+# heard of some others may have come late: four in ten are taken for half, one zone of three is not.
 MASS_MIN: Final = 3
 MASS_TENTHS: Final = 4
 CHECKS: Final = 10
@@ -205,6 +206,16 @@ def expected_s(signs: Signs, interval_s: float) -> float:
 def overdue(signs: Signs, now: float, interval_s: float) -> bool:
     """Whether an instance has been silent for so long that it is to be probed."""
     return now - signs.heard_at > MISSED * expected_s(signs, interval_s)
+
+
+def suspect(signs: Signs, now: float, interval_s: float) -> bool:
+    """Whether an instance counts as one of many that may have been cut off.
+
+    That a heartbeat of it was a little late before gives it no more time, else the half that is cut off looks smaller.
+    """
+    slow = signs.gap_s > SLOW * interval_s
+    late_s = now - signs.heard_at - MISSED * (expected_s(signs, interval_s) if slow else interval_s)
+    return late_s > 0 and not signs.refused
 
 
 def is_mass(*, silent: int, living: int, before: bool) -> bool:

@@ -163,7 +163,7 @@ class Work:
         heard, self._roster.fresh = self._roster.fresh, {}
         try:
             if self._nats.is_connected:
-                await self._nats.publish(self._subject, peers.digest(self._peers.id, heard))
+                await self._nats.publish(self._subject, peers.digest(self._peers.id, heard, self._roster.now()))
         except nats.errors.Error as failure:
             log.info("not_told", error=repr(failure))
 
@@ -173,11 +173,11 @@ class Work:
             await asyncio.wait(self._tasks)
 
     async def _hear(self, message: Msg) -> None:
+        now = self._roster.now()
         try:
-            process, heard = peers.read(message.data)
+            process, heard = peers.read(message.data, now)
         except ValueError:
             return
-        now = self._roster.now()
         if self._peers.heard(process, now):
             self._roster.grace(now, rules.MISSED * self._roster.interval_s)
         if process != self._peers.id:

@@ -8,15 +8,15 @@ from services.registry.peers import Heard, Peers
 
 class TestDigest:
     def test_tells_whom_it_has_heard_and_how(self) -> None:
-        told = [Heard(bytes([number]) * 16, bool(number & 1), bool(number & 2)) for number in range(4)]
+        told = [Heard(bytes([number]) * 16, 7.75, bool(number & 1), bool(number & 2)) for number in range(4)]
 
-        process, heard = peers.read(peers.digest(b"p" * 16, {each.token: each for each in told}))
+        process, heard = peers.read(peers.digest(b"p" * 16, {each.token: each for each in told}, 8.0), 108.0)
 
-        assert (process, list(heard)) == (b"p" * 16, told)
+        assert (process, list(heard)) == (b"p" * 16, [each._replace(at=107.75) for each in told])
 
     def test_what_is_none_is_refused(self) -> None:
         with pytest.raises(ValueError, match="not a digest"):
-            peers.read(b"p" * 16 + b"too short")
+            peers.read(b"p" * 16 + b"too short", 0)
 
 
 class TestResponsible:

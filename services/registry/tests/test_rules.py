@@ -166,6 +166,14 @@ class TestMass:
     ) -> None:
         assert rules.is_mass(silent=silent, living=living, before=before) is found
 
+    def test_counts_one_whose_heartbeat_was_late_before_but_not_one_that_is_always_slow(self) -> None:
+        late, slow = _signs(), _signs()
+        late.beat(102, ready=True, interval_s=1)
+        slow.beat(110, ready=True, interval_s=1)
+
+        assert (rules.overdue(late, 104, 1), rules.suspect(late, 104, 1)) == (False, True)
+        assert not rules.suspect(slow, 120, 1)
+
 
 class TestInterval:
     def test_grows_with_the_instances_and_does_not_waver(self) -> None:
