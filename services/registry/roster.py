@@ -260,11 +260,15 @@ class Roster:
         """Whether so many are silent at once that it is more likely us."""
         at, found = self._mass
         if now - at >= MASS_EVERY_S:
-            living = [one for one in self.entries.values() if one.instance.state in rules.LIVING]
+            living = [one for one in self.entries.values() if self._in_question(one, now)]
             silent = sum(rules.suspect(one.signs, now, self.interval_s) for one in living)
             found = rules.is_mass(silent=silent, living=len(living), before=self.preserved > 0)
             self._mass = now, found
         return found
+
+    def _in_question(self, entry: Entry, now: float) -> bool:
+        state = entry.instance.state
+        return state in rules.LIVING or rules.fell_lately(state, entry.signs, now, self.interval_s)
 
     def due(self, now: float) -> list[Entry]:
         """Those that are to be looked at now."""

@@ -218,6 +218,12 @@ def suspect(signs: Signs, now: float, interval_s: float) -> bool:
     return late_s > 0 and not signs.refused
 
 
+def fell_lately(state: pb.InstanceState, signs: Signs, now: float, interval_s: float) -> bool:
+    """Whether an instance was judged silent a moment ago: it may have been the first of many."""
+    silent = state == pb.INSTANCE_STATE_CRITICAL and not signs.refused
+    return silent and now - signs.heard_at < 2 * (MISSED + 1) * interval_s
+
+
 def is_mass(*, silent: int, living: int, before: bool) -> bool:
     """Whether so many have fallen silent that they are kept; once so, until it is less than a third."""
     return silent * 3 >= living if before and silent else silent >= MASS_MIN and silent * 10 >= living * MASS_TENTHS

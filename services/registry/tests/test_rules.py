@@ -174,6 +174,9 @@ class TestMass:
         assert (rules.overdue(late, 104, 1), rules.suspect(late, 104, 1)) == (False, True)
         assert not rules.suspect(slow, 120, 1)
 
+    def test_counts_one_that_was_the_first_to_be_judged(self) -> None:
+        assert [rules.fell_lately(CRITICAL, _signs(), now, 1) for now in (103, 106)] == [True, False]
+
 
 class TestInterval:
     def test_grows_with_the_instances_and_does_not_waver(self) -> None:
