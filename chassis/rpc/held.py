@@ -52,6 +52,7 @@ class Streams:
         try:
             while True:
                 following = asyncio.ensure_future(anext(replies))
+                following.add_done_callback(_look_at)
                 waiting: set[asyncio.Future[Any]] = {following, ended}
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if ended.done():
@@ -66,6 +67,12 @@ class Streams:
                 timer.cancel()
             if following is not None:
                 following.cancel()
+
+
+def _look_at(following: "asyncio.Future[Message]") -> None:
+    """Nobody asks any more what came of the last reply of a stream whose reader has gone."""
+    if not following.cancelled():
+        following.exception()
 
 
 def _again() -> errors.Unavailable:
