@@ -30,6 +30,7 @@ REGISTRIES = 2
 # Watchers at each registry process.
 WATCHERS = 2
 READY_DEADLINE_S = 60.0
+STOP_GRACE_S = 3.0
 UNLIMITED = "100000/s burst 100000"
 LINE_BYTES_MAX = 1 << 20
 
@@ -90,9 +91,14 @@ class Helper:
         return moment
 
     async def stop(self) -> None:
-        if self._process.returncode is None:
+        """End its input, and it, should that not be enough."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), STOP_GRACE_S)
+        except TimeoutError:
             self._process.kill()
-        await self._process.wait()
+            await self._process.wait()
 
 
 class World:
@@ -208,7 +214,7 @@ class World:
             "SWITCHYARD_SERVICE_CREDENTIAL": service,
             "SWITCHYARD_GRPC_PORT": str(port),
             "SWITCHYARD_OPS_PORT": "0",
-            "SWITCHYARD_LOG_FORMAT": "console",
+            "SWITCHYARD_LOG_FORMAT": "json",
             "PYTHONUNBUFFERED": "1",
         }
         if service != "gateway":
