@@ -165,7 +165,6 @@ class TestHold:
         renewing, entered = asyncio.Event(), asyncio.Event()
 
         async def renew(request: pb.RenewRequest) -> pb.Lease:
-            assert not entered.is_set()
             await renewing.wait()
             return await renewed(request)
 
@@ -176,9 +175,11 @@ class TestHold:
         await asyncio.sleep(0.67)
         stream.grant()
         await asyncio.wait_for(world.service.renewals.get(), BOUND_S)
+        begun = entered.is_set()
         renewing.set()
 
         await asyncio.wait_for(entered.wait(), BOUND_S)
+        assert not begun
         task.cancel()
 
     async def test_a_lease_that_its_owner_had_already_is_renewed_before_the_body_begins(self, world: World) -> None:
@@ -257,16 +258,36 @@ class TestLoss:
 
         assert (type(raised), raised.metadata["reason"]) == (errors.LeaseLost, "expired")
 
-    async def test_an_answer_counts_from_when_it_was_asked_for(self, world: World) -> None:
+    async def test_a_grant_counts_from_when_it_was_asked_for(self, world: World) -> None:
+        async def work() -> float:
+            async with world.locks.hold("plan") as lease:
+                return lease.remaining_s
+
+        task = world.begin(work())
+        stream = await world.service.stream()
+        await asyncio.sleep(0.2)
+        stream.grant()
+
+        assert await asyncio.wait_for(task, BOUND_S) <= 30 - 0.2
+
+    async def test_a_renewal_counts_from_when_it_was_asked_for(self, world: World) -> None:
         async def renew(request: pb.RenewRequest) -> pb.Lease:
-            # So late that the lease that it renews is over by then.
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.5)
             return await renewed(request)
 
-        world.service.renewing = renew
-        task, _stream = await world.held(ttl_s=1)
+        async def work() -> float:
+            async with world.locks.hold("plan", ttl_s=2) as lease:
+                before = lease.remaining_s
+                while (now := lease.remaining_s) <= before:
+                    before = now
+                    await asyncio.sleep(0.01)
+                return now
 
-        assert isinstance((await _result(task))[0], errors.LeaseLost)
+        world.service.renewing = renew
+        task = world.begin(work())
+        (await world.service.stream()).grant()
+
+        assert await asyncio.wait_for(task, BOUND_S) <= 2 - 0.5
 
     async def test_a_process_that_stood_still_meets_the_loss_at_its_next_step(self, world: World) -> None:
         steps = []
