@@ -128,7 +128,9 @@ def promote(lock: StoredLock, now: datetime) -> None:
         _grant(lock, lock.waiters[0], now)
         del lock.waiters[0]
     owned = {(lease.holder, lease.owner): lease for lease in lock.leases if lease.owner}
-    for waiter in [each for each in lock.waiters if owned and (each.holder, each.owner) in owned]:
+    if not owned:
+        return
+    for waiter in [each for each in lock.waiters if (each.holder, each.owner) in owned]:
         lease = owned[waiter.holder, waiter.owner]
         if _may_enter_again(lease, waiter.mode):
             _enter_again(lease, waiter.id)
