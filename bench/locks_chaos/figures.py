@@ -93,7 +93,7 @@ def method(result: dict[str, Any]) -> str:
         most_s=after[-1],
         bound_s=REPLACED_S,
         histogram=_histogram(after),
-        mutations="\n".join(f"- **{run.without}**, seed {run.seed}: {_first(run)}" for run in result["mutations"]),
+        mutations="\n".join(f"- **{run.without}**, seed {run.seed}: {_found(run)}" for run in result["mutations"]),
     )
 
 
@@ -103,8 +103,9 @@ def _histogram(values: Sequence[float]) -> str:
     return ", ".join(f"{low:.1f}-{high:.1f} s: {count}" for low, high, count in counted if count)
 
 
-def _first(run: Run) -> str:
-    return f"{len(run.violations)} violations, the first: {run.violations[0][:EXCERPT_CHARS]}"
+def _found(run: Run) -> str:
+    # The shortest says it most plainly.
+    return f"violations found: {len(run.violations)}, such as: {min(run.violations, key=len)[:EXCERPT_CHARS]}"
 
 
 def document(result: dict[str, Any]) -> str:
