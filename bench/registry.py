@@ -48,7 +48,8 @@ just before the signal was sent. Passes are signed by a stand-in for `auth`. All
   is an instance drained by its operator: from asking for it until the RPC was answered, the first and the last watcher
   was told; the watchers are one Python process, whose own work on so many messages is in it.
 - **cut off**: the half of all instances stopped by SIGSTOP at once; the other half, their watchers and the list of
-  instances are looked at for 25 s, then the half goes on. **killed**: the same half killed at once.
+  instances are looked at for 25 s, then the half goes on. **killed**: the same half killed at once; those of it that
+  were drained are not counted.
 """
 
 

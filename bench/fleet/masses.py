@@ -165,14 +165,17 @@ class Masses:
         return time.monotonic() - since
 
     async def _kill_half(self) -> dict[str, Any]:
-        """Kill half of them at once; seconds until the watchers know of the half of these, and of all."""
+        """Kill half of them at once; seconds until the watchers know of the half of these, and of all.
+
+        Those that were drained get no calls anyway, and are not counted.
+        """
         doomed = {str(helper.pid) for helper in self._helpers[: PROCESSES // 2]}
         killed_at = max(helper.signal(signal.SIGKILL) for helper in self._helpers[: PROCESSES // 2])
-        expected = self._count // 2
         await self._world.all_told(
             lambda watcher: (
                 not any(
-                    each.metadata["crowd"] in doomed and each.state not in DEAD for each in _crowd(watcher).values()
+                    each.metadata["crowd"] in doomed and each.state not in DEAD and each.id not in self._drained
+                    for each in _crowd(watcher).values()
                 )
             ),
             DEATH_DEADLINE_S,
@@ -181,13 +184,12 @@ class Masses:
         for watcher in self._world.watchers:
             first: dict[str, float] = {}
             for moment, instance_id, state in watcher.told:
-                if state in DEAD and moment >= killed_at:
+                if state in DEAD and moment >= killed_at and instance_id not in self._drained:
                     first.setdefault(instance_id, moment - killed_at)
             moments += first.values()
         moments.sort()
         return {
-            "killed": expected,
-            "told": len(moments) / len(self._world.watchers),
+            "killed": len(moments) // len(self._world.watchers),
             "p50_s": moments[len(moments) // 2],
             "last_s": moments[-1],
         }
@@ -217,7 +219,7 @@ def _of_states(watcher: Watcher, before: dict[str, pb.Instance]) -> list[tuple[f
     return [
         (moment, instance_id, state)
         for moment, instance_id, state in watcher.told
-        if instance_id not in before or before[instance_id].state != state
+        if instance_id in before and before[instance_id].state != state
     ]
 
 
