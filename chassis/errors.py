@@ -178,6 +178,9 @@ _BY_STATUS: dict[grpc.StatusCode, type[Error]] = {
         Unavailable,
         DeadlineExceeded,
     )
+} | {
+    # A server that ends before it has answered: what became of the call is not known.
+    grpc.StatusCode.CANCELLED: Unavailable
 }
 _BY_CODE: dict[str, type[Error]] = {kind.default_code: kind for kind in (InvalidTransition, StaleVersion, LeaseLost)}
 

@@ -59,7 +59,9 @@ def _set_up_logs(process: str, settings: Settings) -> None:
         return entry
 
     json = settings.log_format == "json"
-    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    # Plain tracebacks: the pretty ones render every local variable, which takes minutes where thousands of calls fail.
+    plain = structlog.dev.plain_traceback
+    renderer = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(exception_formatter=plain)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         add_call,

@@ -142,7 +142,8 @@ class Keeper:
             if verdict is None:
                 return None
             changed = turned(known.instance, verdict.state, verdict.reason, preserved=verdict.preserved)
-            changed.health_score = rules.score(changed.state, entry.signs.checks)
+            if not changed.preserved:
+                changed.health_score = rules.score(changed.state, entry.signs.checks)
             return changed
 
         await self.change(entry.key, decide)
