@@ -41,7 +41,7 @@ service: .venv/.ready ## Begin a new service: make service name=x
 	@$(BIN)/python -m tools.new_service $(name)
 
 .PHONY: bench
-bench: .venv/.ready ## Measure against a monolith and Envoy, side by side, and what identity costs
+bench: .venv/.ready ## Measure side by side with peers (a monolith, Envoy, etcd), and what orders, locks and the registry cost
 	@$(BIN)/python -m bench
 
 .PHONY: chaos
