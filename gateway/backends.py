@@ -196,7 +196,8 @@ class Backends:
         """Read the contracts that instances announce, and build the routes anew when those that are live change."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                # Before the registry was heard there are no routes to look at, and none is not what there is.
+                async with asyncio.timeout(LOOK_S if self._known else None):
                     await self._dirty.wait()
             await asyncio.sleep(GATHER_S)
             self._dirty.clear()

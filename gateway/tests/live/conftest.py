@@ -95,6 +95,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
     def __init__(self) -> None:
         self.instances: dict[str, registry_pb2.Instance] = {}
         self.contracts: dict[str, bytes] = {}
+        # So many watchers find nobody.
+        self.away = 0
         self._changed = asyncio.Condition()
 
     async def put(self, service: str, address: str, contract: bytes, **more: Any) -> str:
@@ -131,6 +133,9 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
             self._changed.notify_all()
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[registry_pb2.WatchResponse]:
+        if self.away:
+            self.away -= 1
+            await _abort(context, errors.Unavailable())
         async with self._changed:
             while True:
                 told = list(self.instances.values())

@@ -11,7 +11,9 @@ from switchyard.registry.v1 import registry_pb2
 
 from chassis import clock, errors
 from chassis.directory import GONE_S
-from gateway.backends import Retries
+from gateway import backends
+from gateway.backends import Backends, Retries
+from gateway.routes import RouteTable
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -169,6 +171,22 @@ class TestRetry:
 
 
 class TestContracts:
+    async def test_there_is_no_table_before_the_registry_was_heard(
+        self, house: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(backends, "LOOK_S", 0.0)
+        house.registry.away = 1
+        tables: asyncio.Queue[RouteTable] = asyncio.Queue()
+        made = Backends(house.settings.registry_address, zone="")
+        running = asyncio.create_task(made.run(tables.put_nowait))
+
+        first = await asyncio.wait_for(tables.get(), 5)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await made.close()
+
+        assert first.routes
+
     async def test_a_new_version_brings_its_routes(self, house: Any, kettles_set: bytes) -> None:
         renamed = kettles_set.replace(b"/api/v1/manual", b"/api/v1/manuel")
         address = house.registry.instances[house.instance].address
