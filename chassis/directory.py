@@ -49,9 +49,14 @@ class Watched:
         stub = registry_pb2_grpc.RegistryServiceStub(self._registry)
         while True:
             asked = registry_pb2.WatchRequest(after_revision=self._revision)
+            gathered = registry_pb2.WatchResponse()
             try:
                 async for reply in stub.Watch(asked, wait_for_ready=True):
-                    self._take(reply)
+                    gathered.MergeFrom(reply)
+                    # A snapshot comes in parts, and the revision with its end.
+                    if reply.revision:
+                        self._take(gathered)
+                        gathered = registry_pb2.WatchResponse()
             except grpc.aio.AioRpcError as failure:
                 log.info("registry_watch_interrupted", error=failure.details())
             # Spread: all processes have lost the same one.

@@ -32,7 +32,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
         self.refuse: dict[str, errors.Error] = {}
         self.intervals: asyncio.Queue[int] = asyncio.Queue()
         self.attending = 0
-        self.changes: asyncio.Queue[registry_pb2.WatchResponse] = asyncio.Queue()
+        # None: the stream ends.
+        self.changes: asyncio.Queue[registry_pb2.WatchResponse | None] = asyncio.Queue()
         self.address = ""
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(self, self._server)
@@ -89,8 +90,8 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
 
     async def Watch(self, request: Any, context: Any) -> AsyncIterator[registry_pb2.WatchResponse]:
         await self._note("Watch", request, context)
-        while True:
-            yield await self.changes.get()
+        while (change := await self.changes.get()) is not None:
+            yield change
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -287,6 +288,22 @@ class TestDirectory:
             # All that was known is kept meanwhile, with its connections.
             assert watched.pool("notes").peers == before
             assert [request.after_revision for request in other.of("Watch")] == [41]
+
+    async def test_a_snapshot_counts_once_its_last_part_is_there(self, registry: Registry) -> None:
+        one, other, third = _instance(), _instance(), _instance()
+        part = registry_pb2.WatchResponse(instances=[third], snapshot=True)
+        async with _watching(registry) as watched:
+            await _told(registry, watched, 41, one, other, snapshot=True)
+            registry.changes.put_nowait(part)
+            registry.changes.put_nowait(None)
+            await registry.until(lambda: len(registry.of("Watch")) == 2)
+            before = {told.id for told in watched.instances()}
+            registry.changes.put_nowait(part)
+            await _told(registry, watched, 42, other)
+
+            assert before == {one.id, other.id}
+            assert [request.after_revision for request in registry.of("Watch")] == [0, 41]
+            assert {told.id for told in watched.instances()} == {third.id, other.id}
 
     async def test_what_a_snapshot_lacks_is_gone(self, registry: Registry) -> None:
         one, other = _instance(), _instance()

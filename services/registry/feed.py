@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from switchyard.registry.v1 import registry_pb2 as pb
@@ -13,8 +13,8 @@ from chassis import errors
 RING: Final = 10_000
 # A watcher that is this far behind is cut, and comes back when it can.
 BEHIND_MAX: Final = 10_000
-# So many changes at most travel in one message, when they come faster than they are read.
-BATCH: Final = 500
+# So many instances at most travel in one message, which may have 8 MB: one that tells all it may has 45 KB.
+BATCH: Final = 150
 
 
 class Change(NamedTuple):
@@ -84,8 +84,8 @@ class Feed:
         first = self._catch_up(watcher, after)
         self._watchers.add(watcher)
         try:
-            if first is not None:
-                yield first
+            for part in first:
+                yield part
             while True:
                 while watcher.pending and not watcher.cut:
                     yield watcher.batch()
@@ -96,18 +96,29 @@ class Feed:
         finally:
             self._watchers.discard(watcher)
 
-    def _catch_up(self, watcher: _Watcher, after: int) -> pb.WatchResponse | None:
+    def _catch_up(self, watcher: _Watcher, after: int) -> Iterable[pb.WatchResponse]:
         """Give a new watcher what it has missed; the snapshot, when it has missed too much."""
         if after and self._floor <= after <= self.revision:
             for change in self._since(after):
                 watcher.take(change)
             if watcher.pending:
-                return None
+                return ()
             # Nothing: that it stands where it was is worth a message, by which it knows that it is heard.
-            return pb.WatchResponse(revision=self.revision, preserving=self._snapshot()[1])
+            return (pb.WatchResponse(revision=self.revision, preserving=self._snapshot()[1]),)
         found, preserving = self._snapshot()
         wanted = [one for one in found if not watcher.services or one.service in watcher.services]
-        return pb.WatchResponse(revision=self.revision, instances=wanted, snapshot=True, preserving=preserving)
+        return _parts(wanted, self.revision, preserving=preserving)
 
     def _since(self, after: int) -> Iterator[Change]:
         return (change for change in self._ring if change.revision > after)
+
+
+def _parts(instances: Sequence[pb.Instance], revision: int, *, preserving: bool) -> Iterator[pb.WatchResponse]:
+    """A snapshot as messages of which the last alone has the revision: who saw only some has seen nothing."""
+    for start in range(0, max(len(instances), 1), BATCH):
+        yield pb.WatchResponse(
+            revision=revision if start + BATCH >= len(instances) else 0,
+            instances=instances[start : start + BATCH],
+            snapshot=not start,
+            preserving=preserving,
+        )

@@ -1,11 +1,14 @@
 """What watchers are sent."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from switchyard.registry.v1 import registry_pb2 as pb
+from uuid_utils.compat import uuid7
 
 from chassis import errors
+from chassis.rpc import client, validation
 from services.registry import feed
 from services.registry.feed import Change, Feed
 
@@ -24,6 +27,58 @@ def _feed(first: int = 10) -> Feed:
 async def _next(watcher: AsyncIterator[pb.WatchResponse]) -> tuple[int, list[str], bool]:
     told = await anext(watcher)
     return told.revision, [each.id for each in told.instances], told.snapshot
+
+
+def _largest(character: str = "\U0010ffff") -> pb.Instance:
+    """An instance that tells all it may."""
+    return pb.Instance(
+        id=str(uuid7()),
+        version=character * 64,
+        address=character * 255,
+        zone=character * 64,
+        metadata={f"{number:02}" + character * 62: character * 128 for number in range(32)},
+        grpc_services=[character * 128] * 32,
+    )
+
+
+class TestSnapshot:
+    async def test_comes_in_parts_with_the_revision_in_the_last(self) -> None:
+        made = Feed(lambda: ([pb.Instance(id=str(n), service="a") for n in range(2 * feed.BATCH + 1)], True))
+        made.begin(10)
+        watcher = made.follow(0, ())
+        parts = [await anext(watcher) for _ in range(3)]
+        made.publish(_change(12))
+
+        assert [(part.revision, part.snapshot) for part in parts] == [(0, True), (0, False), (10, False)]
+        assert [one.id for part in parts for one in part.instances] == [str(n) for n in range(2 * feed.BATCH + 1)]
+        assert all(part.preserving for part in parts)
+        assert await _next(watcher) == (12, ["12"], False)
+
+    async def test_of_nobody_is_one_message(self) -> None:
+        made = Feed(lambda: ((), False))
+        made.begin(10)
+
+        assert await _next(made.follow(0, ())) == (10, [], True)
+
+    async def test_no_message_is_too_large_for_a_watcher(self) -> None:
+        largest = _largest()
+        made = Feed(lambda: ([largest] * (feed.BATCH + 1), False))
+
+        assert validation.violations(largest) == {}
+        part = await anext(made.follow(0, ()))
+        # What the registry adds itself: the service, a digest, why and when.
+        assert part.ByteSize() + feed.BATCH * 1024 < dict(client.OPTIONS)["grpc.max_receive_message_length"]
+
+    @pytest.mark.parametrize(
+        "told",
+        [
+            {"metadata": {"k" * 65: ""}},
+            {"metadata": {"k": "v" * 129}},
+            {"grpc_services": ["s" * 129]},
+        ],
+    )
+    async def test_nobody_tells_more_than_that(self, told: dict[str, Any]) -> None:
+        assert validation.violations(pb.Instance(id=str(uuid7()), address="a:1", **told))
 
 
 class TestFollow:
