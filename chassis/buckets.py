@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import nats.errors
@@ -19,7 +20,16 @@ import structlog
 from nats.aio.client import Client as Nats
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, Header, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    Header,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+    StreamInfo,
+)
 from nats.js.errors import Error, NotFoundError
 
 from chassis import errors, streams
@@ -31,6 +41,9 @@ RETRY_S: Final = 0.25
 HEARTBEAT_S: Final = 1.0
 # A watch that is as far behind its reader begins again where it was, so that memory stays bounded.
 HEARD_MAX: Final = 65_536
+# A new leader may not have taken in all that was acknowledged; a stream that is this often found to be shorter than it
+# was will stay so.
+SHORTER_MAX: Final = 20
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 # $JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<to the consumer>.<time>.<pending>
 _PLAIN_REPLY_TOKENS: Final = 9
@@ -41,6 +54,10 @@ log = structlog.get_logger()
 
 class Stale(Exception):
     """Another write to the key came first."""
+
+
+class RemadeError(Exception):
+    """The bucket is another one than before: what is known of it is void, and its revisions begin again."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +174,12 @@ class Bucket:
         """The last value of every key that was written after the revision `after`, then each change, in order.
 
         Goes on over every fault, where it was, until it is closed. A key that is forgotten (`ttl_s`) is not told of.
+        Raises `RemadeError`.
         """
+        identity = _Identity(self.stream)
         while True:
             try:
-                async for found in self._follow(after):
+                async for found in self._follow(after, identity):
                     if isinstance(found, Entry):
                         after = found.revision
                     yield found
@@ -168,7 +187,7 @@ class Bucket:
                 log.info("watch_interrupted", bucket=self.stream, error=repr(failure))
             await asyncio.sleep(RETRY_S)
 
-    async def _follow(self, after: int) -> AsyncIterator[Entry | CaughtUp]:
+    async def _follow(self, after: int, identity: "_Identity") -> AsyncIterator[Entry | CaughtUp]:
         """Until something is amiss: a message was lost on its way, or the server has gone silent."""
         inbox, heard = self._connection.new_inbox(), _Heard()
         subscription = await self._connection.subscribe(inbox, cb=heard.take)
@@ -185,6 +204,9 @@ class Bucket:
                 mem_storage=True,
             )
             consumer = await self._context.add_consumer(self.stream, config)
+            # Asked afterwards: what is followed is this stream.
+            if not identity.holds(await self._context.stream_info(self.stream), after):
+                return
             behind = consumer.num_pending or 0
             if not behind:
                 yield CaughtUp()
@@ -206,6 +228,23 @@ class Bucket:
                     yield CaughtUp()
         finally:
             await _end(subscription)
+
+
+class _Identity:
+    """Whether a stream is still the one that it was."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._created: datetime | None = None
+        self._shorter = 0
+
+    def holds(self, info: StreamInfo, after: int) -> bool:
+        """Whether it can be followed after a revision now. Raises `RemadeError`."""
+        self._created = self._created or info.created
+        self._shorter = self._shorter + 1 if info.state.last_seq < after else 0
+        if info.created != self._created or self._shorter > SHORTER_MAX:
+            raise RemadeError(self._stream)
+        return not self._shorter
 
 
 class _Requests:
