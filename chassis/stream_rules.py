@@ -7,6 +7,7 @@ a server syncs, it says over its monitoring port alone.
 """
 
 import asyncio
+import http.client
 import json
 import re
 import urllib.request
@@ -136,7 +137,11 @@ def _judge_cluster(
         return
     leader = next((meta for name, meta in metas.items() if meta and meta.get("leader") == name), None)
     if leader is None:
-        findings.unknown.append("; ".join(silent) or "the NATS servers have no leader now")
+        unseen = {meta["leader"] for meta in metas.values() if meta and meta.get("leader")} - set(metas)
+        if unseen and not silent:
+            findings.faults += map(_not_looked_at, sorted(unseen))
+        else:
+            findings.unknown.append("; ".join(silent) or "the NATS servers have no leader now")
         return
     if leader["cluster_size"] < replicas:
         what = f"the NATS cluster has {leader['cluster_size']} of {replicas} servers"
@@ -148,8 +153,11 @@ def _judge_cluster(
         elif silent:
             findings.unknown.append(f"NATS server {name} was not seen: {'; '.join(silent)}")
         else:
-            remedy = "add its monitoring URL to SWITCHYARD_NATS_MONITOR_URLS"
-            findings.faults.append(Fault(f"NATS server {name} is not looked at", remedy))
+            findings.faults.append(_not_looked_at(name))
+
+
+def _not_looked_at(name: str) -> Fault:
+    return Fault(f"NATS server {name} is not looked at", "add its monitoring URL to SWITCHYARD_NATS_MONITOR_URLS")
 
 
 def _is_away(replica: Mapping[str, Any]) -> bool:
@@ -171,5 +179,5 @@ def _ask(url: str) -> Mapping[str, Any] | str:
         with urllib.request.urlopen(f"{url.rstrip('/')}/varz", timeout=TIMEOUT_S) as response:  # noqa: S310 - configured
             told: Mapping[str, Any] = json.load(response)
             return told
-    except (OSError, ValueError) as failure:
-        return f"{url}: {failure}"
+    except (OSError, ValueError, http.client.HTTPException) as failure:
+        return f"{url}: {failure!r}"

@@ -138,6 +138,15 @@ class TestServers:
         assert len(found.faults) == 2
         assert {fault.remedy for fault in found.faults} == {"add its monitoring URL to SWITCHYARD_NATS_MONITOR_URLS"}
 
+    async def test_the_leader_if_nobody_looks_at_it(self, good: Cluster) -> None:
+        urls = good.servers.nats_monitor_urls.split(",")
+        leader = await leader_of(urls[0])
+        seen = [url for number, url in enumerate(urls, 1) if leader != f"nats-{number}"]
+
+        found = await good.examine(monitor_urls=",".join(seen))
+
+        assert found.faults[0].what == f"NATS server {leader} is not looked at"
+
     async def test_an_old_version(self, good: Cluster) -> None:
         told = varz(good.servers.nats_monitor_urls.split(",")[0])
 
@@ -165,6 +174,14 @@ class TestServers:
 
         assert found.faults == []
         assert "http://127.0.0.1:1: " in found.unknown[0]
+
+    async def test_one_at_a_port_that_is_not_for_monitoring(self, good: Cluster) -> None:
+        url = good.servers.nats_url.split(",")[0].replace("nats://", "http://")
+
+        found = await stream_rules.examine(good.connection, (), url)
+
+        assert found.faults == []
+        assert found.unknown[0].startswith(f"{url}: BadStatusLine(")
 
     async def test_a_single_one(self, servers: EmbeddedServers, nats_client: Nats) -> None:
         found = await stream_rules.examine(nats_client, streams.NAMES, servers.nats_monitor_urls)
