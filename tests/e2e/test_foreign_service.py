@@ -74,7 +74,8 @@ class TestGreeter:
             async def both() -> bool:
                 answer = await admin.get("/api/v1/services/greeter/instances")
                 found = answer.json()["data"] if answer.is_success else []
-                return [instance["state"] for instance in found] == ["passing"] * 2
+                routed = (await admin.get("/api/v1/greetings")).is_success
+                return routed and [instance["state"] for instance in found] == ["passing"] * 2
 
             await eventually(both, 60)
             answers = await asyncio.gather(
