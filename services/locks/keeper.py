@@ -7,7 +7,7 @@ applies them anew. A write of which nobody knows whether it was done is read, to
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -19,6 +19,7 @@ from chassis import buckets, clock, errors
 from chassis.buckets import Bucket, CaughtUp, Entry
 from services.locks import locks
 from services.locks.documents import Document, Documents
+from services.locks.hosts import Hosts
 
 # A free lock is forgotten after this.
 FREE_TTL_S: Final = 3600
@@ -50,16 +51,15 @@ class _Command:
 class Keeper:
     """All locks, as one process changes them."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, hosts: Hosts) -> None:
         self._bucket = bucket
+        self._hosts = hosts
         self._pending: dict[str, list[_Command]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Document], None]] = []
         self._position = 0
         self._behind: list[tuple[int, asyncio.Future[None]]] = []
         self.documents = Documents()
-        # Hosts whose waiters are void.
-        self.dead: Collection[str] = frozenset()
         # Locks in which this process has ended leases, of which nobody was told yet.
         self.losses: asyncio.Queue[str] = asyncio.Queue()
         self.caught_up = asyncio.Event()
@@ -102,9 +102,10 @@ class Keeper:
             pending.append(command)
         return await done
 
-    async def nudge(self, key: str) -> None:
+    def nudge(self, key: str) -> None:
         """Drop the waiters of dead hosts, and let the first in line have a lock that is there to be had."""
-        await self.change(key, lambda _: None, hint=True)
+        if key not in self._pending and self._is_due(self.documents.get(key).lock):
+            self._serve(key, [])
 
     async def read(self, key: str) -> Document:
         """The document as the leader has it. Raises `Unavailable`."""
@@ -178,7 +179,7 @@ class Keeper:
         taken: list[_Command] = []
         read = False
         try:
-            while pending or locks.can_promote(self.documents.get(key).lock):
+            while pending or self._is_due(self.documents.get(key).lock):
                 taken, pending[:] = [each for each in pending if not each.done.done()], []
                 at = time.monotonic()
                 try:
@@ -207,8 +208,7 @@ class Keeper:
         Raises `Stale` when it is to be done again with what the leader has, and `Unavailable`.
         """
         lock = locks.copy(document.lock)
-        if self.dead:
-            locks.drop(lock, self.dead)
+        locks.drop(lock, self._dead(lock))
         later, refused = [], {}
         for command in commands:
             try:
@@ -232,6 +232,13 @@ class Keeper:
             else:
                 command.done.set_result(outcome)
         return later
+
+    def _is_due(self, lock: StoredLock) -> bool:
+        return locks.can_promote(lock) or bool(self._dead(lock))
+
+    def _dead(self, lock: StoredLock) -> frozenset[str]:
+        """The hosts whose places in line are void. Asked in the moment: who has been paused takes nobody for dead."""
+        return self._hosts.dead({waiter.host for waiter in lock.waiters}, time.monotonic())
 
     async def _write(self, before: Document, lock: StoredLock) -> Document:
         ttl_s = FREE_TTL_S if locks.is_free(lock) else None

@@ -1,5 +1,7 @@
 """Circles of owners who wait for each other."""
 
+import sys
+
 from switchyard.locks.v1 import locks_pb2 as pb
 
 from services.locks import deadlocks
@@ -17,8 +19,13 @@ class Locks:
     def enter(self, name: str, owner: str, mode: pb.LockMode = EXCLUSIVE, permits: int = 1) -> Wish:
         return self._written.setdefault(name, Written()).enter(a_wish(owner=owner, mode=mode, permits=permits))
 
+    def circles(self, *names: str) -> list[deadlocks.Circle]:
+        looked_at = names or self._written
+        return deadlocks.find([Document(name, self._written[name].lock, 1) for name in looked_at])
+
     def circle(self) -> deadlocks.Circle | None:
-        return deadlocks.find([Document(name, each.lock, each.revision) for name, each in self._written.items()])
+        circles = self.circles()
+        return circles[0] if circles else None
 
 
 class TestFind:
@@ -112,6 +119,67 @@ class TestFind:
         assert circle is not None
         assert circle.youngest.id == youngest.id
 
+    def test_locks_outside_of_the_circle_that_show_it_are_told_too(self) -> None:
+        some = Locks()
+        some.enter("a", "first", permits=2)
+        some.enter("a", "second", permits=2)
+        some.enter("b", "third")
+        some.enter("c", "third")
+        some.enter("a", "third", permits=2)
+        some.enter("b", "first")
+        some.enter("c", "second")
+
+        [circle] = some.circles()
+
+        assert circle.keys == ["a", "b", "c"]
+        assert some.circles(*circle.keys) == [circle]
+        assert some.circles("a", "b") == []
+
+    def test_who_waits_behind_a_circle_does_not_show_it(self) -> None:
+        some = Locks()
+        some.enter("a", "first")
+        some.enter("b", "second")
+        some.enter("c", "behind")
+        some.enter("b", "first")
+        some.enter("a", "second")
+        some.enter("a", "behind")
+        some.enter("c", "far behind")
+
+        [circle] = some.circles()
+
+        assert circle.keys == ["a", "b"]
+
+    def test_two_circles(self) -> None:
+        some = Locks()
+        youngest = []
+        for one, other in (("a", "b"), ("c", "d")):
+            some.enter(one, f"first {one}")
+            some.enter(other, f"second {one}")
+            some.enter(other, f"first {one}")
+            youngest.append(some.enter(one, f"second {one}"))
+
+        assert [circle.youngest.id for circle in some.circles()] == [each.id for each in youngest]
+
+    def test_two_tasks_of_one_owner_get_it_together(self) -> None:
+        some = Locks()
+        some.enter("a", "other")
+        some.enter("a", "task")
+        some.enter("a", "task")
+
+        assert some.circle() is None
+
+    def test_two_tasks_of_one_owner_do_not_take_two_permits(self) -> None:
+        some = Locks()
+        some.enter("a", "other", permits=2)
+        some.enter("a", "another", permits=2)
+        some.enter("b", "last")
+        some.enter("a", "task", permits=2)
+        some.enter("a", "task", permits=2)
+        some.enter("a", "last", permits=2)
+        some.enter("b", "task")
+
+        assert some.circle() is None
+
     def test_one_who_waits_for_itself(self) -> None:
         some = Locks()
         some.enter("a", "other")
@@ -124,3 +192,30 @@ class TestFind:
 
         assert circle is not None
         assert circle.youngest.id == youngest.id
+
+
+class TestCost:
+    def test_it_grows_with_those_who_wait(self) -> None:
+        assert _steps(60) < 2.5 * _steps(30)
+
+
+def _steps(waiting: int) -> int:
+    """How much is done to find nothing where the same owners wait in several lines."""
+    some = Locks()
+    for name in "abcd":
+        for owner in ("at work", *(f"task {number}" for number in range(waiting))):
+            some.enter(name, owner)
+    steps = 0
+
+    def count(*_: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        found = some.circles()
+    finally:
+        sys.setprofile(before)
+    assert found == []
+    return steps

@@ -14,13 +14,14 @@ class Heard:
         self.hosts = Hosts(dead_after_s=3.0)
         self.now = time.monotonic()
 
-    def pass_time(self, seconds: float, *, heard: str = "", connected: bool = True) -> None:
+    def pass_time(self, seconds: float, *, heard: str = "", cut_off: bool = False) -> None:
         """Time goes on in steps, as it does while nobody pauses."""
         for _ in range(int(seconds / 0.5)):
             self.now += 0.5
             if heard:
                 self.hosts.heard(heard, self.now)
-            self.hosts.tick(self.now, connected=connected)
+            if not cut_off:
+                self.hosts.heard(self.hosts.me, self.now)
 
     def dead(self) -> set[str]:
         return set(self.hosts.dead({"a", "b", self.hosts.me}, self.now))
@@ -53,14 +54,19 @@ class TestDead:
         heard.pass_time(4)
 
         heard.now += 60
-        heard.hosts.tick(heard.now, connected=True)
+        first = heard.dead()
+        heard.hosts.heard(heard.hosts.me, heard.now)
 
+        assert first == set()
         assert heard.dead() == set()
 
-    def test_while_it_is_cut_off_nobody_is_dead(self, heard: Heard) -> None:
-        heard.pass_time(20, connected=False)
-        after = heard.dead()
+    def test_while_it_hears_not_even_itself_nobody_is_dead(self, heard: Heard) -> None:
         heard.pass_time(4, heard="a")
+        heard.pass_time(20, cut_off=True)
+        meanwhile = heard.dead()
+        heard.pass_time(2.5)
+        afterwards = heard.dead()
+        heard.pass_time(2, heard="a")
 
-        assert after == set()
+        assert meanwhile == afterwards == set()
         assert heard.dead() == {"b"}

@@ -28,7 +28,7 @@ class Process:
     def __init__(self, connection: Nats) -> None:
         self.hosts = Hosts(dead_after_s=0.6)
         self.bucket = Bucket(connection, "locks", replicas=1)
-        self.keeper = Keeper(self.bucket)
+        self.keeper = Keeper(self.bucket, self.hosts)
         self.line = Line(self.keeper, self.hosts.me)
         self._callers: set[asyncio.Task[Any]] = set()
         self._tasks = [
@@ -37,7 +37,7 @@ class Process:
                 self.keeper.run(),
                 work.expire(self.keeper),
                 work.live(connection, self.hosts),
-                periodic.every(0.1, partial(work.clear_up, self.keeper, self.line, self.hosts)),
+                periodic.every(0.1, partial(work.clear_up, self.keeper, self.line, self.hosts.me)),
                 work.end_circles(self.keeper, self.line, self.hosts.me),
             )
         ]
@@ -320,6 +320,24 @@ class TestCircles:
         assert refused.value.code == "DEADLOCK"
         assert await waiting is not None
         await until(lambda: not two[0].lock(one).waiters)
+
+    async def test_one_in_which_there_are_several_permits(
+        self, two: tuple[Process, Process], keys: Iterator[str]
+    ) -> None:
+        counted, one, other = keys
+        for owner in ("first", "second"):
+            await two[0].acquire(counted, two[0].wish(owner=owner, permits=2))
+        for key in (one, other):
+            await two[1].acquire(key, two[1].wish(owner="third"))
+        older = [
+            await two[1].standing(counted, two[1].wish(owner="third", permits=2)),
+            await two[0].standing(one, two[0].wish(owner="first")),
+        ]
+
+        younger = await two[0].standing(other, two[0].wish(owner="second"))
+        done, _ = await asyncio.wait([*older, younger], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+
+        assert [str(getattr(task.exception(), "code", "")) for task in done] == ["DEADLOCK"]
 
     async def test_three_in_a_circle(self, two: tuple[Process, Process], keys: Iterator[str]) -> None:
         named = list(keys)
