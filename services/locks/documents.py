@@ -13,6 +13,7 @@ from uuid import UUID
 from switchyard.locks.v1.stored_pb2 import StoredLock
 
 from chassis import buckets
+from services.locks import locks
 
 # Leases are looked at in lots of this many seconds.
 LOT_S: Final = 0.1
@@ -34,16 +35,14 @@ class Lapsed:
     """A lease that nobody has renewed for as long as it lives."""
 
     key: str
-    lease_id: bytes
     token: int
     renewals: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """A lease as it was when its life was counted, and the lot in which it lapses."""
+    """How often a lease was renewed when its life was counted, and the lot in which it lapses."""
 
-    token: int
     renewals: int
     lot: int
 
@@ -52,7 +51,7 @@ class _Counted:
 class _Known:
     document: Document
     ids: frozenset[bytes]
-    leases: dict[bytes, _Counted] = field(default_factory=dict)
+    leases: dict[int, _Counted] = field(default_factory=dict)
     free_since: float = math.inf
 
 
@@ -76,8 +75,10 @@ class Documents:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
-        self._by_id: dict[tuple[str, bytes], str] = {}
-        self._lots: dict[int, dict[bytes, Lapsed]] = defaultdict(dict)
+        # Callers choose ids; nothing but their own care keeps one out of a second lock.
+        self._by_id: dict[tuple[str, bytes], tuple[str, ...]] = {}
+        # Leases by their tokens, of which no two of a bucket are the same.
+        self._lots: dict[int, dict[int, Lapsed]] = defaultdict(dict)
         # By tenant, the keys of the locks in use, and of those that somebody waits for.
         self._in_use: dict[str, set[str]] = defaultdict(set)
         self._awaited: dict[str, set[str]] = defaultdict(set)
@@ -90,8 +91,16 @@ class Documents:
         return known.document if known is not None else Document(key, StoredLock(), 0)
 
     def find(self, tenant: UUID, lease_id: bytes) -> str | None:
-        """The key of the lock in which an id stands."""
-        return self._by_id.get((str(tenant), lease_id))
+        """The key of the lock in which an id stands; or else of one in which it stood."""
+        keys = self._by_id.get((str(tenant), lease_id))
+        if keys is None:
+            return None
+        return next((key for key in keys if locks.stands(self.get(key).lock, lease_id)), keys[-1])
+
+    def is_elsewhere(self, key: str, lease_id: bytes) -> bool:
+        """Whether an id stands in another lock of the same tenant."""
+        keys = self._by_id.get((key.partition(".")[0], lease_id), ())
+        return any(other != key and locks.stands(self.get(other).lock, lease_id) for other in keys)
 
     def in_use(self, tenant: UUID) -> list[Document]:
         """The locks of a tenant that are held or waited for."""
@@ -111,10 +120,10 @@ class Documents:
         known = self._known.get(key)
         if known is not None and known.document.revision >= seen.revision:
             return False
-        ids = _ids(lock)
+        ids = frozenset(locks.ids_of(lock))
         self._index(key, known.ids if known is not None else frozenset(), ids)
         leases = self._count(seen, known.leases if known is not None else {}, now)
-        free_since = math.inf if lock.leases or lock.waiters or lock.untold else now
+        free_since = now if locks.is_free(lock) else math.inf
         self._known[key] = _Known(seen, ids, leases, free_since)
         self._sort(key, lock, now)
         return True
@@ -135,36 +144,38 @@ class Documents:
     def _index(self, key: str, before: frozenset[bytes], after: frozenset[bytes]) -> None:
         tenant = key.partition(".")[0]
         for gone in before - after:
-            self._by_id.pop((tenant, gone), None)
+            others = tuple(other for other in self._by_id.pop((tenant, gone)) if other != key)
+            if others:
+                self._by_id[tenant, gone] = others
         for come in after - before:
-            self._by_id[tenant, come] = key
+            self._by_id[tenant, come] = (*self._by_id.get((tenant, come), ()), key)
 
-    def _count(self, seen: Document, before: dict[bytes, _Counted], now: float) -> dict[bytes, _Counted]:
+    def _count(self, seen: Document, before: dict[int, _Counted], now: float) -> dict[int, _Counted]:
         """How each lease is counted; the life of one that is not as it was begins now."""
         after = {}
         for lease in seen.lock.leases:
-            was = before.pop(lease.id, None)
-            if was is None or (was.token, was.renewals) != (lease.token, lease.renewals):
+            was = before.pop(lease.token, None)
+            if was is None or was.renewals != lease.renewals:
                 if was is not None:
-                    self._uncount(lease.id, was.lot)
-                was = _Counted(lease.token, lease.renewals, math.ceil((now + lease.timeout) / LOT_S))
-                self._lots[was.lot][lease.id] = Lapsed(seen.key, lease.id, lease.token, lease.renewals)
-            after[lease.id] = was
+                    self._uncount(lease.token, was.lot)
+                was = _Counted(lease.renewals, math.ceil((now + lease.timeout) / LOT_S))
+                self._lots[was.lot][lease.token] = Lapsed(seen.key, lease.token, lease.renewals)
+            after[lease.token] = was
         for gone, was in before.items():
             self._uncount(gone, was.lot)
         return after
 
-    def _uncount(self, lease_id: bytes, lot: int) -> None:
+    def _uncount(self, token: int, lot: int) -> None:
         leases = self._lots.get(lot)
         if leases is not None:
-            leases.pop(lease_id, None)
+            leases.pop(token, None)
             if not leases:
                 del self._lots[lot]
 
     def _sort(self, key: str, lock: StoredLock, now: float) -> None:
         _mark(self._in_use, key, there=bool(lock.leases or lock.waiters))
         _mark(self._awaited, key, there=bool(lock.waiters))
-        if lock.untold:
+        if locks.untold(lock):
             self.untold.setdefault(key, now)
         else:
             self.untold.pop(key, None)
@@ -178,12 +189,3 @@ def _mark(by_tenant: dict[str, set[str]], key: str, *, there: bool) -> None:
         by_tenant[tenant].discard(key)
         if not by_tenant[tenant]:
             del by_tenant[tenant]
-
-
-def _ids(lock: StoredLock) -> frozenset[bytes]:
-    """Every id by which somebody may ask for the lock."""
-    ids = [ended.id for ended in lock.ended]
-    ids += [waiter.id for waiter in lock.waiters]
-    for lease in lock.leases:
-        ids += (lease.id, *lease.again)
-    return frozenset(ids)

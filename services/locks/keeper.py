@@ -93,6 +93,10 @@ class Keeper:
 
         Raises what the command raises, and `Unavailable`.
         """
+        return await self.begin(key, apply, hint=hint)
+
+    def begin(self, key: str, apply: Apply, *, hint: bool = False) -> "asyncio.Future[Outcome]":
+        """As `change`, and not waited for. Commands for a lock are applied in the order in which they were begun."""
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         command = _Command(apply, hint, time.monotonic() + PATIENCE_S, done)
         pending = self._pending.get(key)
@@ -100,7 +104,7 @@ class Keeper:
             self._serve(key, [command])
         else:
             pending.append(command)
-        return await done
+        return done
 
     def nudge(self, key: str) -> None:
         """Drop the waiters of dead hosts, and let the first in line have a lock that is there to be had."""
@@ -151,8 +155,7 @@ class Keeper:
         if known.revision >= entry.revision:
             return known
         document = Document(entry.key, locks.read(entry.value, entry.revision), entry.revision)
-        if self.caught_up.is_set() or not locks.is_free(document.lock):
-            self._take(document)
+        self._take(document)
         return document
 
     def _take(self, document: Document) -> None:
@@ -246,7 +249,7 @@ class Keeper:
         locks.settle(lock, revision)
         after = Document(before.key, lock, revision)
         self._take(after)
-        if len(lock.untold) > len(before.lock.untold):
+        if len(locks.untold(lock)) > len(locks.untold(before.lock)):
             self.losses.put_nowait(before.key)
         return after
 

@@ -9,13 +9,14 @@ from functools import partial
 from typing import Final
 
 import structlog
-from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease
+from switchyard.locks.v1 import locks_pb2 as pb
+from switchyard.locks.v1.stored_pb2 import StoredLease
 
 from chassis import clock, errors
 from services.locks import locks
 from services.locks.documents import Document
 from services.locks.keeper import Keeper, Outcome
-from services.locks.locks import Wish
+from services.locks.locks import Ended, Wish
 
 # A stream may end by itself, with its pass for one: whoever opens it again within this has the place still.
 COMES_BACK_S: Final = 1.0
@@ -66,7 +67,6 @@ class Line:
         self._keeper = keeper
         self._me = me
         self._places: dict[str, dict[bytes, list[Place]]] = defaultdict(dict)
-        self._leaving: set[asyncio.Task[None]] = set()
         keeper.on_change(self._see)
 
     async def acquire(self, key: str, wish: Wish, *, patience_s: float) -> tuple[StoredLease | None, int]:
@@ -87,24 +87,32 @@ class Line:
             place.settled = True
             return lease, 0
 
-    async def hold(self, key: str, wish: Wish) -> AsyncIterator[int | StoredLease | EndedLease]:
+    async def hold(self, key: str, wish: Wish) -> AsyncIterator[int | StoredLease | Ended]:
         """Where the caller stands in line; the lease; what has become of it. Raises as `acquire` does."""
         with self._standing(key, wish, comes_back_s=COMES_BACK_S) as place:
-            await self._enter(key, place, wait=True)
-            told = None
-            while place.lease is None:
-                if place.position not in (told, None):
-                    told = place.position
-                    assert told is not None
-                    yield told
-                await self._turn(key, place, time.monotonic() + POSITION_EVERY_S)
-            lease = await self._fresh(key, place)
+            try:
+                await self._enter(key, place, wait=True)
+                told = None
+                while place.lease is None:
+                    if place.position not in (told, None):
+                        told = place.position
+                        assert told is not None
+                        yield told
+                    await self._turn(key, place, time.monotonic() + POSITION_EVERY_S)
+                lease = await self._fresh(key, place)
+            except errors.LeaseLost:
+                ended = locks.ended_of(self._keeper.documents.get(key).lock, wish.id)
+                if ended is None or ended.holder not in ("", wish.holder):
+                    raise
+                place.settled = True
+                yield ended
+                return
             place.settled = True
             yield lease
-            while locks.lease_of(place.document.lock, lease.id) is not None:
+            while place.lease is not None:
                 await place.changed.wait()
                 place.changed.clear()
-            yield locks.ended_of(place.document.lock, lease.id) or EndedLease(id=lease.id)
+            yield locks.ended_of(place.document.lock, wish.id) or Ended(pb.LOSS_REASON_UNSPECIFIED)
 
     async def renew(self, key: str, lease_id: bytes, holder: str, timeout_s: int | None) -> StoredLease:
         """The lease, for longer. Raises `LeaseLost` and `Unavailable`."""
@@ -112,7 +120,9 @@ class Line:
             renewal = partial(locks.renew, lease_id=lease_id, holder=holder, timeout_s=timeout_s, now=clock.now())
             outcome = await self._keeper.change(key, renewal)
             lease = locks.lease_of(outcome.document.lock, lease_id)
-            assert lease is not None
+            if lease is None:
+                # Given back, or taken away, by the same write.
+                raise errors.LeaseLost
             # This process may have been paused since: what may be over is not answered.
             if time.monotonic() - outcome.at < lease.timeout:
                 return lease
@@ -120,9 +130,9 @@ class Line:
     async def refuse(self, key: str, lease_id: bytes, why: errors.Error) -> None:
         """Tell who waits here under an id that the lock is not to be had, if it is not had in this moment."""
         for place in self._places.get(key, {}).get(lease_id, ()):
-            # Told when the place is no more.
             place.refusal = why
-        await self._keeper.change(key, partial(locks.refuse, lease_id=lease_id))
+            place.changed.set()
+        await self._keeper.change(key, partial(locks.give_up, lease_id=lease_id, host=self._me))
 
     def waits_for(self, key: str) -> bool:
         """Whether anybody here waits for a lock, or follows a lease of it."""
@@ -133,10 +143,9 @@ class Line:
         return lease_id in self._places.get(key, {})
 
     def leave(self, key: str, lease_id: bytes) -> None:
-        """Give up a place that nobody in this process stands at."""
-        task = asyncio.create_task(self._leave(key, lease_id))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        """Give up a place that nobody in this process stands at; before anybody does again under this id."""
+        leaving = self._keeper.begin(key, partial(locks.leave, lease_id=lease_id, host=self._me))
+        leaving.add_done_callback(_note)
 
     def _see(self, document: Document) -> None:
         places = self._places.get(document.key)
@@ -150,6 +159,8 @@ class Line:
                     place.changed.set()
 
     async def _enter(self, key: str, place: Place, *, wait: bool) -> None:
+        if self._keeper.documents.is_elsewhere(key, place.wish.id):
+            raise locks.mismatch("the lock_id is in use for another lock")
         place.at = time.monotonic()
         place.learn(await self._keeper.change(key, partial(locks.enter, wish=place.wish, wait=wait, now=clock.now())))
 
@@ -179,7 +190,9 @@ class Line:
             if time.monotonic() - place.at < lease.timeout:
                 return lease
             wish = place.wish
-            renewal = partial(locks.renew, lease_id=wish.id, holder=wish.holder, timeout_s=None, now=clock.now())
+            renewal = partial(
+                locks.renew, lease_id=wish.id, holder=wish.holder, timeout_s=None, now=clock.now(), host=self._me
+            )
             place.learn(await self._keeper.change(key, renewal))
 
     @contextlib.contextmanager
@@ -195,8 +208,9 @@ class Line:
             yield place
         except errors.Unavailable:
             raise
-        except errors.Error:
-            place.settled = True
+        except errors.Error as failure:
+            # Who is refused may be granted the lock by another process in that moment.
+            place.settled = failure is not place.refusal
             raise
         finally:
             if place.settled:
@@ -218,9 +232,8 @@ class Line:
         if not places:
             del self._places[key]
 
-    async def _leave(self, key: str, lease_id: bytes) -> None:
-        try:
-            await self._keeper.change(key, partial(locks.leave, lease_id=lease_id, host=self._me))
-        except errors.Error as failure:
-            # It is tried again as long as a place of this process stands in the document.
-            log.info("place_not_given_up", error=repr(failure))
+
+def _note(leaving: "asyncio.Future[Outcome]") -> None:
+    if not leaving.cancelled() and (failure := leaving.exception()) is not None:
+        # It is tried again as long as a place of this process stands in the document.
+        log.info("place_not_given_up", error=repr(failure))

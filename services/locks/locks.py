@@ -8,23 +8,34 @@ The token of a lease is the revision of the write that granted it. So a write gr
 until the document is read again (`read`).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from switchyard.locks.v1 import locks_pb2 as pb
-from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease, StoredLock, StoredWaiter
+from switchyard.locks.v1.stored_pb2 import (
+    LostLease,
+    StoredHold,
+    StoredLease,
+    StoredLock,
+    StoredLoss,
+    StoredWaiter,
+)
 
 from chassis import errors
 
 TIMEOUT_DEFAULT_S: Final = 30
-# More who wait for one lock than this would make its document, which each change writes anew, larger than 200 kB.
+# Each change writes the document anew: more than these would make it large.
 WAITERS_MAX: Final = 1000
-# So many leases that ended are remembered: who sends a release again does it within moments.
-ENDED_MAX: Final = 16
-# As many ids of one lease by which it was acquired again.
-AGAIN_MAX: Final = 16
+LEASES_MAX: Final = 1000
+# Nobody comes in who would make it larger than this, whatever they are called. NATS takes twice as much, and nothing
+# else makes it grow by half.
+SIZE_MAX: Final = 512 * 1024
+# So many ids that were given back are remembered: who sends a release again does it within moments.
+RELEASED_MAX: Final = 512
+# So many leases that were lost, beyond those that are still to be told of.
+LOST_MAX: Final = 256
 
 RELEASED: Final = pb.LOSS_REASON_RELEASED
 EXPIRED: Final = pb.LOSS_REASON_EXPIRED
@@ -37,7 +48,7 @@ class LaterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Somebody's wish for a lock. `id` names the lease to be, `host` the process that answers them."""
+    """Somebody's wish for a lock. `id` names what they get, `host` the process that answers them."""
 
     id: bytes
     holder: str
@@ -46,6 +57,18 @@ class Wish:
     permits: int
     timeout_s: int
     host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a lease. Of one that was given back nothing but that is known."""
+
+    reason: pb.LossReason
+    holder: str = ""
+    owner: str = ""
+    token: int = 0
+    comment: str = ""
+    by: str = ""
 
 
 def read(value: bytes, revision: int) -> StoredLock:
@@ -71,17 +94,38 @@ def copy(lock: StoredLock) -> StoredLock:
 
 def is_free(lock: StoredLock) -> bool:
     """Whether the document may be forgotten: nobody holds the lock or waits for it, and nothing is left to be told."""
-    return not (lock.leases or lock.waiters or lock.untold)
+    return not (lock.leases or lock.waiters or untold(lock))
+
+
+def untold(lock: StoredLock) -> list[Ended]:
+    """The losses that are left to be told."""
+    return [_ended(loss, lease) for loss in lock.losses for lease in loss.leases if not lease.told]
 
 
 def lease_of(lock: StoredLock, lease_id: bytes) -> StoredLease | None:
-    """The lease that an id names, also one by which it was acquired again."""
-    return next((lease for lease in lock.leases if lease.id == lease_id or lease_id in lease.again), None)
+    """The lease by which the wish with this id is met."""
+    return next((lease for lease in lock.leases for hold in lease.holds if hold.id == lease_id), None)
 
 
-def ended_of(lock: StoredLock, lease_id: bytes) -> EndedLease | None:
+def ended_of(lock: StoredLock, lease_id: bytes) -> Ended | None:
     """What became of a lease that has ended lately."""
-    return next((ended for ended in lock.ended if ended.id == lease_id), None)
+    if lease_id in lock.released:
+        return Ended(RELEASED)
+    lost = ((loss, lease) for loss in lock.losses for lease in loss.leases if lease_id in lease.ids)
+    return next((_ended(loss, lease) for loss, lease in lost), None)
+
+
+def ids_of(lock: StoredLock) -> Iterable[bytes]:
+    """Every id by which somebody may ask for the lock."""
+    yield from lock.released
+    for loss in lock.losses:
+        for lost in loss.leases:
+            yield from lost.ids
+    for waiter in lock.waiters:
+        yield waiter.id
+    for lease in lock.leases:
+        for hold in lease.holds:
+            yield hold.id
 
 
 def position_of(lock: StoredLock, lease_id: bytes) -> int | None:
@@ -89,11 +133,15 @@ def position_of(lock: StoredLock, lease_id: bytes) -> int | None:
     return next((place for place, waiter in enumerate(lock.waiters) if waiter.id == lease_id), None)
 
 
+def stands(lock: StoredLock, lease_id: bytes) -> bool:
+    """Whether somebody holds the lock or waits for it under this id."""
+    return lease_of(lock, lease_id) is not None or position_of(lock, lease_id) is not None
+
+
 def fits(lock: StoredLock, mode: pb.LockMode) -> bool:
     """Whether one more may hold the lock now, the line not looked at."""
-    if mode == pb.LOCK_MODE_SHARED:
-        return all(lease.mode == mode for lease in lock.leases)
-    return len(lock.leases) < lock.permits and all(lease.mode == mode for lease in lock.leases)
+    most = LEASES_MAX if mode == pb.LOCK_MODE_SHARED else lock.permits
+    return len(lock.leases) < most and all(lease.mode == mode for lease in lock.leases)
 
 
 def can_promote(lock: StoredLock) -> bool:
@@ -112,13 +160,14 @@ def enter(lock: StoredLock, *, wish: Wish, wait: bool, now: datetime) -> None:
     if not lock.leases and not lock.waiters:
         lock.permits = wish.permits
     elif lock.permits != wish.permits:
-        raise _mismatch(f"the lock is in use with {lock.permits} permits")
+        raise mismatch(f"the lock is in use with {lock.permits} permits")
     if not lock.waiters and fits(lock, wish.mode):
+        _make_room(lock)
         _grant(lock, _waiter(wish, now), now)
     elif wait:
+        _make_room(lock)
         if len(lock.waiters) >= WAITERS_MAX:
-            message = f"{WAITERS_MAX} wait for the lock already"
-            raise errors.Exhausted(message, code="LOCK_QUEUE_FULL", retry_after_s=1)
+            raise _full(f"{WAITERS_MAX} wait for the lock already")
         lock.waiters.append(_waiter(wish, now))
 
 
@@ -133,49 +182,44 @@ def promote(lock: StoredLock, now: datetime) -> None:
     for waiter in [each for each in lock.waiters if (each.holder, each.owner) in owned]:
         lease = owned[waiter.holder, waiter.owner]
         if _may_enter_again(lease, waiter.mode):
-            _enter_again(lease, waiter.id)
+            _enter_again(lease, waiter, now)
             lock.waiters.remove(waiter)
 
 
-def renew(lock: StoredLock, *, lease_id: bytes, holder: str, timeout_s: int | None, now: datetime) -> None:
-    """Keep a lease for longer. Raises `LeaseLost`."""
-    _renew(_held_by(lock, lease_id, holder), timeout_s, now)
+def renew(
+    lock: StoredLock, *, lease_id: bytes, holder: str, timeout_s: int | None, now: datetime, host: str = ""
+) -> None:
+    """Keep a lease for longer. Its holder has heard of it; or else will from `host`. Raises `LeaseLost`."""
+    lease = _held_by(lock, lease_id, holder)
+    _hold(lease, lease_id).host = host
+    _renew(lease, timeout_s, now)
 
 
-def release(lock: StoredLock, *, lease_id: bytes, holder: str, release_id: bytes) -> None:
-    """Give the lock back once, or the place in line; `release_id` tells one that is sent again from a second one.
+def release(lock: StoredLock, *, lease_id: bytes, holder: str) -> None:
+    """Give the lock back, or the place in line; done again it changes nothing.
 
-    Raises `LeaseLost` unless it was held till now, or till it was released by its holder.
+    Raises `LeaseLost` unless it was held till now, or till it was given back.
     """
-    if ended_of(lock, release_id) is not None:
-        return
-    ended = ended_of(lock, lease_id)
-    if ended is not None and ended.reason == RELEASED and ended.holder == holder:
+    if lease_id in lock.released:
         return
     place = position_of(lock, lease_id)
     if place is not None and lock.waiters[place].holder == holder:
-        _remember(lock, EndedLease(id=lease_id, reason=RELEASED, holder=holder))
         del lock.waiters[place]
-        return
-    lease = _held_by(lock, lease_id, holder)
-    if lease.holds > 1:
-        lease.holds -= 1
-        _remember(lock, EndedLease(id=release_id, reason=RELEASED, holder=holder))
     else:
-        _end(lock, lease, EndedLease(reason=RELEASED))
+        _give_back(lock, _held_by(lock, lease_id, holder), lease_id)
+    lock.released.append(lease_id)
+    del lock.released[:-RELEASED_MAX]
 
 
-def expire(lock: StoredLock, *, lease_id: bytes, token: int, renewals: int) -> None:
-    """End a lease that was not renewed since it had this token and was renewed so often."""
-    lease = lease_of(lock, lease_id)
-    if lease is not None and (lease.token, lease.renewals) == (token, renewals):
-        _end(lock, lease, EndedLease(reason=EXPIRED))
+def expire(lock: StoredLock, *, token: int, renewals: int) -> None:
+    """End the lease with this token, if it was not renewed since it was renewed so often."""
+    _lose(lock, [lease for lease in lock.leases if (lease.token, lease.renewals) == (token, renewals)], reason=EXPIRED)
 
 
-def break_(lock: StoredLock, *, lease_ids: Collection[bytes], comment: str, by: str) -> None:
+def break_(lock: StoredLock, *, tokens: Collection[int], comment: str, by: str) -> None:
     """Take the lock away from those who hold it by these leases."""
-    for lease in [each for each in lock.leases if each.id in lease_ids]:
-        _end(lock, lease, EndedLease(reason=BROKEN, comment=comment, by=by))
+    taken = [lease for lease in lock.leases if lease.token in tokens]
+    _lose(lock, taken, reason=BROKEN, comment=comment, by=by)
 
 
 def give_up(lock: StoredLock, *, lease_id: bytes, host: str) -> None:
@@ -185,25 +229,15 @@ def give_up(lock: StoredLock, *, lease_id: bytes, host: str) -> None:
         del lock.waiters[place]
 
 
-def refuse(lock: StoredLock, *, lease_id: bytes) -> None:
-    """Take one who waits out of the line."""
-    place = position_of(lock, lease_id)
-    if place is not None:
-        del lock.waiters[place]
-
-
 def leave(lock: StoredLock, *, lease_id: bytes, host: str) -> None:
-    """Give up a place; and the lease, when it was granted meanwhile and nobody has asked for it elsewhere."""
+    """Give up a place; and what was granted meanwhile, when its caller has heard of it neither here nor elsewhere.
+
+    Nobody knows of it, so it is not remembered: the same wish may come again.
+    """
     give_up(lock, lease_id=lease_id, host=host)
     lease = lease_of(lock, lease_id)
-    if lease is None or lease.renewals or lease.host != host:
-        return
-    if lease.holds > 1:
-        lease.holds -= 1
-        if lease_id in lease.again:
-            lease.again.remove(lease_id)
-    else:
-        _end(lock, lease, EndedLease(reason=RELEASED))
+    if lease is not None and _hold(lease, lease_id).host == host:
+        _give_back(lock, lease, lease_id)
 
 
 def drop(lock: StoredLock, hosts: Collection[str]) -> None:
@@ -212,10 +246,24 @@ def drop(lock: StoredLock, hosts: Collection[str]) -> None:
         lock.waiters.remove(waiter)
 
 
-def told(lock: StoredLock, lease_ids: Collection[bytes]) -> None:
-    """Forget the losses that were told."""
-    for loss in [each for each in lock.untold if each.id in lease_ids]:
-        lock.untold.remove(loss)
+def told(lock: StoredLock, tokens: Collection[int]) -> None:
+    """Note the losses that were told, and forget old ones."""
+    known = [lease for loss in lock.losses for lease in loss.leases]
+    for lease in known:
+        lease.told = lease.told or lease.token in tokens
+    old = {lease.token for lease in [lease for lease in known if lease.told][:-LOST_MAX]}
+    for loss in list(lock.losses) if old else ():
+        kept = [lease for lease in loss.leases if lease.token not in old]
+        if kept:
+            del loss.leases[:]
+            loss.leases.extend(kept)
+        else:
+            lock.losses.remove(loss)
+
+
+def mismatch(message: str) -> errors.Conflict:
+    """What is said of a wish that does not go with what is there."""
+    return errors.Conflict(message, code="LOCK_MISMATCH")
 
 
 def deadlocked() -> errors.Conflict:
@@ -231,9 +279,9 @@ def _go_on(lock: StoredLock, wish: Wish, now: datetime, *, wait: bool) -> bool:
         place = position_of(lock, wish.id)
         found = None if place is None else lock.waiters[place]
     if found is not None and found.holder != wish.holder:
-        raise _mismatch("the lock_id is another's")
+        raise mismatch("the lock_id is another's")
     if isinstance(found, StoredLease):
-        found.host = wish.host
+        _hold(found, wish.id).host = wish.host
         _renew(found, None, now)
         return True
     if found is not None:
@@ -245,8 +293,9 @@ def _go_on(lock: StoredLock, wish: Wish, now: datetime, *, wait: bool) -> bool:
     if lease is None:
         return False
     if lock.permits != wish.permits or not _may_enter_again(lease, wish.mode):
-        raise _mismatch("its owner holds it in another way")
-    _enter_again(lease, wish.id)
+        raise mismatch("its owner holds it in another way")
+    _make_room(lock)
+    _enter_again(lease, _waiter(wish, now), now)
     return True
 
 
@@ -266,9 +315,8 @@ def _waiter(wish: Wish, now: datetime) -> StoredWaiter:
 def _grant(lock: StoredLock, to: StoredWaiter, now: datetime) -> None:
     if _grants(lock):
         raise LaterError
-    lease = lock.leases.add(
-        id=to.id, holder=to.holder, owner=to.owner, mode=to.mode, timeout=to.timeout, holds=1, host=to.host
-    )
+    lease = lock.leases.add(holder=to.holder, owner=to.owner, mode=to.mode, timeout=to.timeout)
+    lease.holds.add(id=to.id, host=to.host)
     lease.acquired_at.FromDatetime(now)
     lease.expires_at.FromDatetime(now + timedelta(seconds=to.timeout))
 
@@ -282,10 +330,10 @@ def _may_enter_again(lease: StoredLease, mode: pb.LockMode) -> bool:
     return mode in (lease.mode, pb.LOCK_MODE_SHARED)
 
 
-def _enter_again(lease: StoredLease, wish_id: bytes) -> None:
-    lease.holds += 1
-    lease.again.append(wish_id)
-    del lease.again[:-AGAIN_MAX]
+def _enter_again(lease: StoredLease, by: StoredWaiter, now: datetime) -> None:
+    lease.holds.add(id=by.id, host=by.host)
+    # Whoever asks for a lease counts its life from when they asked.
+    _renew(lease, by.timeout, now)
 
 
 def _held_by(lock: StoredLock, lease_id: bytes, holder: str) -> StoredLease:
@@ -295,24 +343,45 @@ def _held_by(lock: StoredLock, lease_id: bytes, holder: str) -> StoredLease:
     return lease
 
 
+def _hold(lease: StoredLease, lease_id: bytes) -> StoredHold:
+    return next(hold for hold in lease.holds if hold.id == lease_id)
+
+
 def _renew(lease: StoredLease, timeout_s: int | None, now: datetime) -> None:
     lease.renewals += 1
-    lease.timeout = timeout_s or lease.timeout
+    if timeout_s:
+        # What one hold was promised another does not take from it.
+        lease.timeout = timeout_s if len(lease.holds) == 1 else max(timeout_s, lease.timeout)
     lease.expires_at.FromDatetime(now + timedelta(seconds=lease.timeout))
 
 
-def _end(lock: StoredLock, lease: StoredLease, ended: EndedLease) -> None:
-    ended.id, ended.holder, ended.owner, ended.token = lease.id, lease.holder, lease.owner, lease.token
-    _remember(lock, ended)
-    if ended.reason != RELEASED:
-        lock.untold.append(ended)
-    lock.leases.remove(lease)
+def _give_back(lock: StoredLock, lease: StoredLease, lease_id: bytes) -> None:
+    lease.holds.remove(_hold(lease, lease_id))
+    if not lease.holds:
+        lock.leases.remove(lease)
 
 
-def _remember(lock: StoredLock, ended: EndedLease) -> None:
-    lock.ended.append(ended)
-    del lock.ended[:-ENDED_MAX]
+def _lose(
+    lock: StoredLock, leases: Collection[StoredLease], *, reason: pb.LossReason, comment: str = "", by: str = ""
+) -> None:
+    if not leases:
+        return
+    loss = lock.losses.add(reason=reason, comment=comment, by=by)
+    for lease in leases:
+        loss.leases.add(
+            token=lease.token, holder=lease.holder, owner=lease.owner, ids=[hold.id for hold in lease.holds]
+        )
+        lock.leases.remove(lease)
 
 
-def _mismatch(message: str) -> errors.Conflict:
-    return errors.Conflict(message, code="LOCK_MISMATCH")
+def _ended(loss: StoredLoss, lease: LostLease) -> Ended:
+    return Ended(loss.reason, lease.holder, lease.owner, lease.token, loss.comment, loss.by)
+
+
+def _make_room(lock: StoredLock) -> None:
+    if lock.ByteSize() > SIZE_MAX:
+        raise _full("more hold the lock, wait for it or have lost it than can be kept")
+
+
+def _full(message: str) -> errors.Exhausted:
+    return errors.Exhausted(message, code="LOCK_QUEUE_FULL", retry_after_s=1)

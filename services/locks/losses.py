@@ -6,18 +6,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from switchyard.locks.v1 import events_pb2
-from switchyard.locks.v1.stored_pb2 import EndedLease
 
 from chassis import audit, call, events, identity
 from chassis.identity import Principal
 from services.locks import locks, store
+from services.locks.locks import Ended
 
 
-async def tell(session: AsyncSession, name: str, lost: Iterable[EndedLease]) -> None:
+async def tell(session: AsyncSession, name: str, lost: Iterable[Ended]) -> None:
     """Publish each loss and leave it in the trail, unless that was done."""
     tenant = events.of(session).principal.tenant
     for loss in lost:
-        if not await store.first_time(session, tenant=tenant, lease_id=UUID(bytes=loss.id)):
+        if not await store.first_time(session, tenant=tenant, token=loss.token):
             continue
         event = events_pb2.LeaseLost(
             lock_name=name,
@@ -38,16 +38,12 @@ async def tell(session: AsyncSession, name: str, lost: Iterable[EndedLease]) -> 
     await store.forget(session)
 
 
-def by_call(tenant: UUID, lost: Iterable[EndedLease]) -> list[tuple[call.Call, list[EndedLease]]]:
+def by_call(tenant: UUID, lost: Iterable[Ended]) -> list[tuple[call.Call, list[Ended]]]:
     """The losses by what brought them about, as far as it is known afterwards."""
     ordered = sorted(lost, key=lambda loss: (loss.reason, loss.by))
     return [
         (_call(tenant, by), list(some)) for (_, by), some in groupby(ordered, key=lambda loss: (loss.reason, loss.by))
     ]
-
-
-def _by(loss: EndedLease) -> str:
-    return loss.by
 
 
 def _call(tenant: UUID, by: str) -> call.Call:

@@ -17,5 +17,5 @@ class ToldLoss(Base):
     __tablename__ = "told_losses"
 
     tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
-    lease_id: Mapped[UUID] = mapped_column(primary_key=True)
+    token: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True)
     told_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True), server_default=sa.func.now())

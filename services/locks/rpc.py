@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 from google.protobuf.empty_pb2 import Empty
 from switchyard.locks.v1 import locks_pb2 as pb
-from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease
+from switchyard.locks.v1.stored_pb2 import StoredLease
 from uuid_utils.compat import uuid7
 
 from chassis import call, errors
@@ -19,7 +19,7 @@ from services.locks import documents, locks, losses, views
 from services.locks.documents import Document
 from services.locks.keeper import Keeper
 from services.locks.line import Line
-from services.locks.locks import Wish
+from services.locks.locks import Ended, Wish
 
 log = structlog.get_logger()
 
@@ -40,15 +40,15 @@ class LocksRpc:
         wish, key = self._wish(request), _key(request.lock_name)
         lease, position = await self._line.acquire(key, wish, patience_s=request.blocking_timeout)
         if lease is not None:
-            return views.lease(request.lock_name, lease)
+            return views.lease(request.lock_name, wish.id, lease)
         return pb.Lease(acquired=False, lock_name=request.lock_name, queue_position=position)
 
     async def Hold(self, request: pb.HoldRequest) -> AsyncIterator[pb.HoldResponse]:
         wish, name = self._wish(request.wish), request.wish.lock_name
         async for told in self._line.hold(_key(name), wish):
             if isinstance(told, StoredLease):
-                yield pb.HoldResponse(granted=views.lease(name, told))
-            elif isinstance(told, EndedLease):
+                yield pb.HoldResponse(granted=views.lease(name, wish.id, told))
+            elif isinstance(told, Ended):
                 yield pb.HoldResponse(lost=views.lost(told))
             else:
                 yield pb.HoldResponse(waiting=pb.Waiting(queue_position=told))
@@ -58,14 +58,12 @@ class LocksRpc:
         key = await self._keeper.find(principal.tenant, lease_id)
         timeout_s = request.timeout if request.HasField("timeout") else None
         lease = await self._line.renew(key, lease_id, principal.name, timeout_s)
-        return views.lease(documents.name_of(key), lease)
+        return views.lease(documents.name_of(key), lease_id, lease)
 
     async def Release(self, request: pb.ReleaseRequest) -> Empty:
-        principal, lease_id = call.current().principal, UUID(request.lock_id)
-        key = await self._keeper.find(principal.tenant, lease_id.bytes)
-        again = _keyed(f"release/{lease_id}") or uuid7()
-        release = partial(locks.release, lease_id=lease_id.bytes, holder=principal.name, release_id=again.bytes)
-        await self._keeper.change(key, release)
+        principal, lease_id = call.current().principal, UUID(request.lock_id).bytes
+        key = await self._keeper.find(principal.tenant, lease_id)
+        await self._keeper.change(key, partial(locks.release, lease_id=lease_id, holder=principal.name))
         return Empty()
 
     async def ListLocks(self, request: pb.ListLocksRequest) -> pb.ListLocksResponse:
@@ -82,10 +80,10 @@ class LocksRpc:
 
     async def BreakLock(self, request: pb.BreakLockRequest) -> pb.Lock:
         document = await self._read(request.name)
-        held = {lease.id for lease in document.lock.leases}
+        held = {lease.token for lease in document.lock.leases}
         if held:
             by = call.current().principal.name
-            taking = partial(locks.break_, lease_ids=held, comment=request.reason, by=by)
+            taking = partial(locks.break_, tokens=held, comment=request.reason, by=by)
             document = (await self._keeper.change(document.key, taking)).document
             await self._tell(document)
         return views.lock(document)
@@ -115,16 +113,16 @@ class LocksRpc:
     async def _tell(self, document: Document) -> None:
         """Tell the trail what the caller has broken, with all that is known of the call."""
         by = call.current().principal.name
-        broken = [loss for loss in document.lock.untold if loss.reason == locks.BROKEN and loss.by == by]
+        broken = [loss for loss in locks.untold(document.lock) if loss.reason == locks.BROKEN and loss.by == by]
         try:
             async with self._database.transaction() as session:
                 await losses.tell(session, documents.name_of(document.key), broken)
-        except errors.Unavailable as failure:
+        except errors.Error as failure:
             # The lock is broken, and the trail is told of it once its database is back.
             log.warning("loss_told_later", error=repr(failure))
             return
-        ids = {loss.id for loss in broken}
-        await self._keeper.change(document.key, partial(locks.told, lease_ids=ids), hint=True)
+        tokens = {loss.token for loss in broken}
+        await self._keeper.change(document.key, partial(locks.told, tokens=tokens), hint=True)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ _TELL = postgresql.insert(ToldLoss).on_conflict_do_nothing().returning(sa.litera
 _FORGET = sa.delete(ToldLoss).where(ToldLoss.told_at < sa.func.now() - sa.text("interval '7 days'"))
 
 
-async def first_time(session: AsyncSession, *, tenant: UUID, lease_id: UUID) -> bool:
+async def first_time(session: AsyncSession, *, tenant: UUID, token: int) -> bool:
     """Whether nobody has told of the loss of this lease."""
-    row = {"tenant_id": tenant, "lease_id": lease_id}
+    row = {"tenant_id": tenant, "token": token}
     return await session.scalar(_TELL, row) is not None
 
 

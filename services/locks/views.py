@@ -3,27 +3,28 @@
 from uuid import UUID
 
 from switchyard.locks.v1 import locks_pb2 as pb
-from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease
+from switchyard.locks.v1.stored_pb2 import StoredLease
 
 from services.locks import documents
 from services.locks.documents import Document
+from services.locks.locks import Ended
 
 
-def lease(name: str, stored: StoredLease) -> pb.Lease:
-    """A lease as its holder sees it."""
+def lease(name: str, lease_id: bytes, stored: StoredLease) -> pb.Lease:
+    """A lease as the holder sees it who asked for it by this id."""
     return pb.Lease(
         acquired=True,
-        lock_id=str(UUID(bytes=stored.id)),
+        lock_id=str(UUID(bytes=lease_id)),
         fencing_token=stored.token,
         expires_at=stored.expires_at,
         lock_name=name,
         mode=stored.mode,
-        holds=stored.holds,
+        holds=len(stored.holds),
         timeout=stored.timeout,
     )
 
 
-def lost(ended: EndedLease) -> pb.Lost:
+def lost(ended: Ended) -> pb.Lost:
     """What has become of a lease."""
     return pb.Lost(reason=ended.reason, comment=ended.comment, by=ended.by)
 
@@ -57,5 +58,5 @@ def _holder(stored: StoredLease) -> pb.Holder:
         fencing_token=stored.token,
         acquired_at=stored.acquired_at,
         expires_at=stored.expires_at,
-        holds=stored.holds,
+        holds=len(stored.holds),
     )

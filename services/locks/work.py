@@ -47,7 +47,7 @@ async def expire(keeper: Keeper) -> None:
 
 
 async def _end(keeper: Keeper, lapsed: Lapsed) -> None:
-    ending = partial(locks.expire, lease_id=lapsed.lease_id, token=lapsed.token, renewals=lapsed.renewals)
+    ending = partial(locks.expire, token=lapsed.token, renewals=lapsed.renewals)
     while True:
         try:
             await keeper.change(lapsed.key, ending, hint=True)
@@ -154,7 +154,7 @@ async def tell(database: Database, keeper: Keeper) -> None:
 
 
 async def _tell(database: Database, keeper: Keeper, key: str, *, late: bool) -> None:
-    untold = keeper.documents.get(key).lock.untold
+    untold = locks.untold(keeper.documents.get(key).lock)
     # What was broken is told by the call that broke it, with all there is to say; unless that has died.
     lost = [loss for loss in untold if late or loss.reason == locks.EXPIRED]
     for caused, some in losses.by_call(documents.tenant_of(key), lost):
@@ -162,4 +162,4 @@ async def _tell(database: Database, keeper: Keeper, key: str, *, late: bool) -> 
             async with database.transaction() as session:
                 await losses.tell(session, documents.name_of(key), some)
     if lost:
-        await keeper.change(key, partial(locks.told, lease_ids={loss.id for loss in lost}), hint=True)
+        await keeper.change(key, partial(locks.told, tokens={loss.token for loss in lost}), hint=True)

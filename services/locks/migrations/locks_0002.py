@@ -15,9 +15,9 @@ DROP TABLE locks;
 DROP FUNCTION guard_token();
 CREATE TABLE told_losses (
     tenant_id uuid NOT NULL,
-    lease_id uuid NOT NULL,
+    token bigint NOT NULL,
     told_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (tenant_id, lease_id)
+    PRIMARY KEY (tenant_id, token)
 );
 CREATE INDEX told_losses_by_age ON told_losses (tenant_id, told_at);
 """

@@ -186,7 +186,7 @@ class TestFind:
         some.enter("a", "task", SHARED)
         youngest = some.enter("a", "task")
         written = some._written["a"]
-        written.release(Wish(written.lock.leases[0].id, "user:a", "other", EXCLUSIVE, 1, 30, "here"))
+        written.release(Wish(written.lock.leases[0].holds[0].id, "user:a", "other", EXCLUSIVE, 1, 30, "here"))
 
         circle = some.circle()
 

@@ -27,6 +27,11 @@ class Known:
         self.see(now)
         return wish
 
+    def token_of(self, wish: Wish) -> int:
+        lease = locks.lease_of(self.written.lock, wish.id)
+        assert lease is not None
+        return lease.token
+
     def see(self, now: float) -> bool:
         return self.documents.take(Document(KEY, self.written.lock, self.written.revision), now)
 
@@ -51,7 +56,7 @@ class TestLapsed:
         early, due, again = (known.documents.lapsed(now) for now in (109.9, 110.1, 110.2))
 
         assert early == again == []
-        assert [lapsed.lease_id for lapsed in due] == [wish.id]
+        assert [lapsed.token for lapsed in due] == [known.token_of(wish)]
 
     def test_what_changes_about_others_does_not_lengthen_it(self, known: Known) -> None:
         known.enter(100.0)

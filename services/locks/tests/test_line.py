@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from nats.aio.client import Client as Nats
-from switchyard.locks.v1.stored_pb2 import EndedLease, StoredLease, StoredLock
+from switchyard.locks.v1.stored_pb2 import StoredLease, StoredLock
 from uuid_utils.compat import uuid7
 
 from chassis import errors, periodic
@@ -18,7 +18,7 @@ from services.locks import documents, locks, work
 from services.locks.hosts import Hosts
 from services.locks.keeper import Keeper
 from services.locks.line import Line
-from services.locks.locks import Wish
+from services.locks.locks import Ended, Wish
 from services.locks.tests.test_locks import SHARED, a_wish
 
 
@@ -56,10 +56,9 @@ class Process:
         return task
 
     async def release(self, key: str, lease: StoredLease) -> None:
-        await self.keeper.change(
-            key,
-            lambda lock: locks.release(lock, lease_id=lease.id, holder=lease.holder, release_id=lease.id),
-        )
+        """Give back all that is held by a lease."""
+        for hold in lease.holds:
+            await self.keeper.change(key, partial(locks.release, lease_id=hold.id, holder=lease.holder))
 
     def lock(self, key: str) -> StoredLock:
         return self.keeper.documents.get(key).lock
@@ -153,7 +152,7 @@ class TestAcquire:
         lease = await waiting
 
         assert lease is not None
-        assert [loss.reason for loss in two[1].lock(key).untold] == [locks.EXPIRED]
+        assert [loss.reason for loss in locks.untold(two[1].lock(key))] == [locks.EXPIRED]
 
     async def test_after_its_host_has_died_a_waiter_goes_on_elsewhere(
         self, two: tuple[Process, Process], key: str
@@ -171,7 +170,7 @@ class TestAcquire:
         lease = await adopted
 
         assert lease is not None
-        assert lease.id == wish.id
+        assert lease.holds[0].id == wish.id
         assert not last.done()
 
     async def test_waiters_of_a_dead_host_hold_nobody_up(self, two: tuple[Process, Process], key: str) -> None:
@@ -247,7 +246,7 @@ class TestForgotten:
 
         known.forget(asyncio.get_running_loop().time() + 2 * documents.FREE_S)
 
-        assert known.find(documents.tenant_of(key), lease.id) is None
+        assert known.find(documents.tenant_of(key), lease.holds[0].id) is None
         assert not known.get(key).revision
 
 
@@ -262,13 +261,13 @@ class TestHold:
         granted = await anext(told)
         await two[0].keeper.change(
             key,
-            lambda lock: locks.break_(lock, lease_ids={lock.leases[0].id}, comment="it hangs", by="user:admin"),
+            lambda lock: locks.break_(lock, tokens={lock.leases[0].token}, comment="it hangs", by="user:admin"),
         )
         lost = await anext(told)
 
         assert waiting == 0
         assert isinstance(granted, StoredLease)
-        assert isinstance(lost, EndedLease)
+        assert isinstance(lost, Ended)
         assert (lost.reason, lost.comment, lost.by) == (locks.BROKEN, "it hangs", "user:admin")
         with pytest.raises(StopAsyncIteration):
             await anext(told)
@@ -284,7 +283,7 @@ class TestHold:
 
         assert isinstance(first, StoredLease)
         assert isinstance(second, StoredLease)
-        assert (second.id, second.token, second.renewals) == (first.id, first.token, first.renewals + 1)
+        assert (second.token, second.renewals) == (first.token, first.renewals + 1)
 
     async def test_opened_again_within_a_moment_it_has_its_place(self, two: tuple[Process, Process], key: str) -> None:
         await two[0].acquire(key, two[0].wish())

@@ -1,7 +1,10 @@
 """What becomes of a lock: the rules, and any course of events against a small model."""
 
 import uuid
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from switchyard.locks.v1 import locks_pb2 as pb
-from switchyard.locks.v1.stored_pb2 import StoredLock
+from switchyard.locks.v1.stored_pb2 import StoredLease, StoredLock
 
 from chassis import clock, errors
 from services.locks import locks
@@ -58,8 +61,20 @@ class Written:
         return wish
 
     def release(self, wish: Wish) -> None:
-        locks.release(self.lock, lease_id=wish.id, holder=wish.holder, release_id=uuid.uuid4().bytes)
+        locks.release(self.lock, lease_id=wish.id, holder=wish.holder)
         self.write()
+
+    def lose(self, wish: Wish) -> int:
+        """Let the lease of a wish expire; its token."""
+        lease = self.lease(wish)
+        token = lease.token
+        locks.expire(self.lock, token=token, renewals=lease.renewals)
+        return token
+
+    def lease(self, wish: Wish) -> StoredLease:
+        lease = locks.lease_of(self.lock, wish.id)
+        assert lease is not None
+        return lease
 
     def holds(self, wish: Wish) -> bool:
         return locks.lease_of(self.lock, wish.id) is not None
@@ -103,7 +118,7 @@ class TestEnter:
 
         written.enter(wish)
 
-        assert [(lease.id, lease.holds, lease.renewals) for lease in written.lock.leases] == [(wish.id, 1, 1)]
+        assert [(len(lease.holds), lease.renewals) for lease in written.lock.leases] == [(1, 1)]
 
     def test_waiting_and_sent_again_elsewhere_it_keeps_its_place(self, written: Written) -> None:
         written.enter(a_wish())
@@ -202,7 +217,7 @@ class TestReentrancy:
         second = written.enter(a_wish(owner="task"))
 
         assert locks.lease_of(written.lock, second.id) == locks.lease_of(written.lock, first.id)
-        assert written.lock.leases[0].holds == 2
+        assert [hold.id for hold in written.lock.leases[0].holds] == [first.id, second.id]
 
     def test_a_wish_that_is_sent_twice_counts_once(self, written: Written) -> None:
         written.enter(a_wish(owner="task"))
@@ -210,28 +225,61 @@ class TestReentrancy:
 
         written.enter(again)
 
-        assert written.lock.leases[0].holds == 2
+        assert len(written.lock.leases[0].holds) == 2
 
-    def test_it_is_free_when_it_was_given_back_as_often(self, written: Written) -> None:
-        wish = written.enter(a_wish(owner="task"))
-        written.enter(a_wish(owner="task"))
+    def test_it_is_free_when_each_was_given_back(self, written: Written) -> None:
+        first, second = (written.enter(a_wish(owner="task")) for _ in range(2))
 
-        written.release(wish)
-        still = written.holds(wish)
-        written.release(wish)
+        written.release(second)
+        still = written.holds(first)
+        written.release(first)
 
         assert still
         assert locks.is_free(written.lock)
 
     def test_a_release_that_is_sent_twice_counts_once(self, written: Written) -> None:
-        wish = written.enter(a_wish(owner="task"))
-        written.enter(a_wish(owner="task"))
-        release_id = uuid.uuid4().bytes
+        first, second = (written.enter(a_wish(owner="task")) for _ in range(2))
 
         for _ in range(2):
-            locks.release(written.lock, lease_id=wish.id, holder=wish.holder, release_id=release_id)
+            written.release(first)
 
-        assert written.holds(wish)
+        assert written.holds(second)
+
+    def test_acquired_again_it_lives_anew(self, written: Written) -> None:
+        first = written.enter(a_wish(owner="task", timeout_s=30))
+
+        written.enter(a_wish(owner="task", timeout_s=40))
+        locks.expire(written.lock, token=written.lock.last_token, renewals=0)
+
+        assert (written.lease(first).timeout, written.lease(first).renewals) == (40, 1)
+
+    def test_let_in_with_its_owner_it_lives_anew(self, written: Written) -> None:
+        holding = written.enter(a_wish())
+        first, _second = (written.enter(a_wish(owner="task", timeout_s=life)) for life in (30, 40))
+
+        written.release(holding)
+
+        assert (written.lease(first).timeout, written.lease(first).renewals) == (40, 1)
+
+    def test_what_one_hold_was_promised_another_does_not_shorten(self, written: Written) -> None:
+        first, second = (written.enter(a_wish(owner="task")) for _ in range(2))
+
+        locks.renew(written.lock, lease_id=first.id, holder=first.holder, timeout_s=5, now=clock.now())
+        both = written.lease(first).timeout
+        written.release(second)
+        locks.renew(written.lock, lease_id=first.id, holder=first.holder, timeout_s=5, now=clock.now())
+
+        assert (both, written.lease(first).timeout) == (30, 5)
+
+    def test_twenty_waits_that_end_together_are_all_remembered(self, written: Written) -> None:
+        holding = written.enter(a_wish())
+        waits = [written.enter(a_wish(owner="task")) for _ in range(20)]
+        written.release(holding)
+
+        for wish in waits:
+            written.enter(wish)
+
+        assert [hold.id for hold in written.lease(waits[0]).holds] == [wish.id for wish in waits]
 
     def test_who_shares_it_does_not_get_it_alone(self, written: Written) -> None:
         written.enter(a_wish(owner="task", mode=SHARED))
@@ -283,7 +331,7 @@ class TestEnds:
         wish = written.enter(a_wish())
 
         with pytest.raises(errors.LeaseLost):
-            locks.release(written.lock, lease_id=wish.id, holder="user:b", release_id=b"")
+            locks.release(written.lock, lease_id=wish.id, holder="user:b")
         with pytest.raises(errors.LeaseLost):
             locks.renew(written.lock, lease_id=wish.id, holder="user:b", timeout_s=None, now=clock.now())
 
@@ -291,24 +339,23 @@ class TestEnds:
         wish = written.enter(a_wish())
         locks.renew(written.lock, lease_id=wish.id, holder=wish.holder, timeout_s=60, now=clock.now())
 
-        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
+        locks.expire(written.lock, token=written.lock.last_token, renewals=0)
 
         assert written.holds(wish)
 
     def test_expired_it_is_the_next_ones_and_to_be_told(self, written: Written) -> None:
         wish, following = written.enter(a_wish()), written.enter(a_wish())
-        token = written.lock.last_token
-
-        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
+        token = written.lose(wish)
         written.write()
 
         assert written.holds(following)
         assert written.lock.last_token > token
-        assert [(loss.id, loss.reason, loss.token) for loss in written.lock.untold] == [(wish.id, locks.EXPIRED, token)]
+        assert [(loss.reason, loss.token) for loss in locks.untold(written.lock)] == [(locks.EXPIRED, token)]
+        assert locks.ended_of(written.lock, wish.id) == locks.untold(written.lock)[0]
 
     def test_a_release_of_what_has_expired_fails(self, written: Written) -> None:
         wish = written.enter(a_wish())
-        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
+        written.lose(wish)
 
         with pytest.raises(errors.LeaseLost):
             written.release(wish)
@@ -316,19 +363,19 @@ class TestEnds:
     def test_a_break_takes_it_from_those_who_are_meant(self, written: Written) -> None:
         wish, following = written.enter(a_wish()), written.enter(a_wish())
 
+        token = written.lease(wish).token
         for _ in range(2):
-            locks.break_(written.lock, lease_ids={wish.id}, comment="it hangs", by="user:admin")
+            locks.break_(written.lock, tokens={token}, comment="it hangs", by="user:admin")
             written.write()
 
         assert written.holds(following)
-        assert [(loss.comment, loss.by) for loss in written.lock.untold] == [("it hangs", "user:admin")]
+        assert [(loss.comment, loss.by) for loss in locks.untold(written.lock)] == [("it hangs", "user:admin")]
 
     def test_a_lock_with_losses_to_be_told_is_not_forgotten(self, written: Written) -> None:
-        wish = written.enter(a_wish())
-        locks.expire(written.lock, lease_id=wish.id, token=written.lock.last_token, renewals=0)
+        token = written.lose(written.enter(a_wish()))
 
         before = locks.is_free(written.lock)
-        locks.told(written.lock, {wish.id})
+        locks.told(written.lock, {token})
 
         assert not before
         assert locks.is_free(written.lock)
@@ -373,69 +420,195 @@ class TestLeave:
         assert written.holds(alive)
 
 
+class Lease:
+    """A lease as the model has it: who holds it by which wishes, and which process may take each of them back."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.holder = (wish.holder, wish.owner)
+        self.mode = wish.mode
+        self.hosts = {wish.id: wish.host}
+        self.token = 0
+
+    def may_join(self, wish: Wish) -> bool:
+        return bool(wish.owner) and self.holder == (wish.holder, wish.owner) and wish.mode in (self.mode, SHARED)
+
+
 class AnyCourse(RuleBasedStateMachine):
-    """Whatever happens to a lock, it is held as a model says that it may be."""
+    """Whatever happens to a lock, it is held as a model says that it may be.
+
+    Each command may be one whose write had an outcome that nobody learned of: then it is applied again, to what was
+    written or to what was there before.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.written = Written()
-        self.held: list[Wish] = []
+        self.held: list[Lease] = []
         self.line: list[Wish] = []
-        self.tokens: dict[bytes, int] = {}
+        self.released: set[bytes] = set()
+        self.lost: set[bytes] = set()
+        self.untold: set[int] = set()
+        self.last_token = 0
+        self.wishes = 0
 
-    @rule(mode=st.sampled_from([EXCLUSIVE, SHARED]), wait=st.booleans())
-    def enter(self, mode: pb.LockMode, wait: bool) -> None:  # noqa: FBT001 - hypothesis names its arguments
-        wish = self.written.enter(a_wish(mode=mode), wait=wait)
-        if not self.line and self._fits(wish):
-            self.held.append(wish)
+    @rule(
+        owner=st.sampled_from(["", "x", "y"]),
+        mode=st.sampled_from([EXCLUSIVE, SHARED]),
+        host=st.sampled_from("ab"),
+        wait=st.booleans(),
+        again=st.booleans(),
+    )
+    def enter(self, owner: str, mode: pb.LockMode, host: str, *, wait: bool, again: bool) -> None:
+        self.wishes += 1
+        wish = a_wish(id=self.wishes.to_bytes(16, "big"), owner=owner, mode=mode, host=host)
+        own = next((lease for lease in self.held if owner and lease.holder == (wish.holder, owner)), None)
+        if own is not None and not own.may_join(wish):
+            with pytest.raises(errors.Conflict):
+                self.written.enter(wish, wait=wait)
+            return
+        before = {lease.token: lease.renewals for lease in self.written.lock.leases}
+        for _ in range(2 if again else 1):
+            self.written.enter(wish, wait=wait)
+        if own is not None:
+            own.hosts[wish.id] = host
+        elif not self.line and self._fits(wish):
+            self.held.append(Lease(wish))
         elif wait:
             self.line.append(wish)
+        lease = locks.lease_of(self.written.lock, wish.id)
+        if lease is not None:
+            # Whoever is let in counts the life of the lease from now.
+            assert lease.renewals > before.get(lease.token, -1)
+
+    @precondition(lambda self: self.held or self.line)
+    @rule(data=st.data(), host=st.sampled_from("ab"))
+    def enter_elsewhere(self, data: st.DataObject, host: str) -> None:
+        lease_id = data.draw(st.sampled_from(self._ids()))
+        self.written.enter(a_wish(id=lease_id, host=host))
+        for lease in self.held:
+            if lease_id in lease.hosts:
+                lease.hosts[lease_id] = host
+        self.line = [replace(wish, host=host) if wish.id == lease_id else wish for wish in self.line]
+
+    @precondition(lambda self: self.held or self.line)
+    @rule(data=st.data(), written=st.booleans(), again=st.booleans())
+    def release(self, data: st.DataObject, *, written: bool, again: bool) -> None:
+        lease_id = data.draw(st.sampled_from(self._ids()))
+        self._do(partial(locks.release, lease_id=lease_id, holder="user:a"), written=written, again=again)
+        self._take_out(lease_id)
+        self.released.add(lease_id)
+
+    @precondition(lambda self: self.released)
+    @rule(data=st.data())
+    def release_again(self, data: st.DataObject) -> None:
+        lease_id = data.draw(st.sampled_from(sorted(self.released)))
+        locks.release(self.written.lock, lease_id=lease_id, holder="user:a")
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def release_what_is_lost(self, data: st.DataObject) -> None:
+        lease_id = data.draw(st.sampled_from(sorted(self.lost)))
+        with pytest.raises(errors.LeaseLost):
+            locks.release(self.written.lock, lease_id=lease_id, holder="user:a")
+
+    @precondition(lambda self: self.held or self.line)
+    @rule(data=st.data(), host=st.sampled_from("ab"), written=st.booleans(), again=st.booleans())
+    def leave(self, data: st.DataObject, host: str, *, written: bool, again: bool) -> None:
+        lease_id = data.draw(st.sampled_from(self._ids()))
+        self._do(partial(locks.leave, lease_id=lease_id, host=host), written=written, again=again)
+        hosts = {wish.id: wish.host for wish in self.line}
+        for lease in self.held:
+            hosts |= lease.hosts
+        if hosts[lease_id] == host:
+            self._take_out(lease_id)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), how=st.sampled_from(["release", "expire", "break", "leave"]))
-    def end(self, data: st.DataObject, how: str) -> None:
-        wish = data.draw(st.sampled_from(self.held))
-        lock = self.written.lock
-        if how == "release":
-            locks.release(lock, lease_id=wish.id, holder=wish.holder, release_id=b"")
-        elif how == "expire":
-            locks.expire(lock, lease_id=wish.id, token=self.tokens[wish.id], renewals=0)
-        elif how == "break":
-            locks.break_(lock, lease_ids={wish.id}, comment="", by="user:b")
+    @rule(data=st.data(), written=st.booleans(), again=st.booleans())
+    def renew(self, data: st.DataObject, *, written: bool, again: bool) -> None:
+        lease = data.draw(st.sampled_from(self.held))
+        lease_id = data.draw(st.sampled_from(sorted(lease.hosts)))
+        renewal = partial(locks.renew, lease_id=lease_id, holder="user:a", timeout_s=None, now=clock.now())
+        self._do(renewal, written=written, again=again)
+        lease.hosts[lease_id] = ""
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), how=st.sampled_from(["expire", "break"]), written=st.booleans(), again=st.booleans())
+    def lose(self, data: st.DataObject, how: str, *, written: bool, again: bool) -> None:
+        lease = data.draw(st.sampled_from(self.held))
+        stored = self.written.lease(a_wish(id=next(iter(lease.hosts))))
+        if how == "expire":
+            ending = partial(locks.expire, token=lease.token, renewals=stored.renewals)
         else:
-            locks.leave(lock, lease_id=wish.id, host=wish.host)
-        self.written.write()
-        self.held.remove(wish)
+            ending = partial(locks.break_, tokens={lease.token}, comment="", by="user:b")
+        self._do(ending, written=written, again=again)
+        self.held.remove(lease)
+        self.lost |= set(lease.hosts)
+        self.untold.add(lease.token)
         self._move()
 
-    @precondition(lambda self: self.line)
-    @rule(data=st.data())
-    def leave(self, data: st.DataObject) -> None:
-        wish = data.draw(st.sampled_from(self.line))
-        locks.give_up(self.written.lock, lease_id=wish.id, host=wish.host)
+    @rule(written=st.booleans(), again=st.booleans())
+    def tell(self, *, written: bool, again: bool) -> None:
+        self._do(partial(locks.told, tokens=self.untold), written=written, again=again)
+        self.untold = set()
+
+    @rule(host=st.sampled_from("ab"), written=st.booleans(), again=st.booleans())
+    def drop(self, host: str, *, written: bool, again: bool) -> None:
+        self._do(partial(locks.drop, hosts={host}), written=written, again=again)
+        self.line = [wish for wish in self.line if wish.host != host]
+        self._move()
+
+    def _do(self, apply: Callable[[StoredLock], None], *, written: bool, again: bool) -> None:
+        if again:
+            before = locks.copy(self.written.lock)
+            apply(self.written.lock)
+            self.written.write()
+            if not written:
+                self.written.lock = before
+        apply(self.written.lock)
         self.written.write()
-        self.line.remove(wish)
+
+    def _ids(self) -> list[bytes]:
+        return sorted([*(wish.id for wish in self.line), *(each for lease in self.held for each in lease.hosts)])
+
+    def _take_out(self, lease_id: bytes) -> None:
+        self.line = [wish for wish in self.line if wish.id != lease_id]
+        for lease in self.held:
+            lease.hosts.pop(lease_id, None)
+        self.held = [lease for lease in self.held if lease.hosts]
         self._move()
 
     def _fits(self, wish: Wish) -> bool:
-        return not self.held or (wish.mode == SHARED and all(other.mode == SHARED for other in self.held))
+        return not self.held or (wish.mode == SHARED and all(lease.mode == SHARED for lease in self.held))
 
     def _move(self) -> None:
-        while self.line and self._fits(self.line[0]):
-            self.held.append(self.line.pop(0))
+        while True:
+            moves = bool(self.line) and self._fits(self.line[0])
+            if moves:
+                self.held.append(Lease(self.line.pop(0)))
+            for wish in list(self.line):
+                own = next((lease for lease in self.held if lease.may_join(wish)), None)
+                if own is not None:
+                    own.hosts[wish.id] = wish.host
+                    self.line.remove(wish)
+            if not moves:
+                return
 
     @invariant()
     def as_the_model_says(self) -> None:
-        assert [lease.id for lease in self.written.lock.leases] == [wish.id for wish in self.held]
+        held = [{hold.id: hold.host for hold in lease.holds} for lease in self.written.lock.leases]
+        assert held == [lease.hosts for lease in self.held]
         assert [waiter.id for waiter in self.written.lock.waiters] == [wish.id for wish in self.line]
+        assert {loss.token for loss in locks.untold(self.written.lock)} == self.untold
 
     @invariant()
     def tokens_only_grow(self) -> None:
-        for lease in self.written.lock.leases:
-            if lease.id not in self.tokens:
-                assert lease.token > max(self.tokens.values(), default=0)
-                self.tokens[lease.id] = lease.token
-            assert self.tokens[lease.id] == lease.token
+        before = self.last_token
+        for stored, lease in zip(self.written.lock.leases, self.held, strict=True):
+            if not lease.token:
+                assert stored.token > self.last_token
+                lease.token = self.last_token = stored.token
+            assert stored.token == lease.token
+        assert self.written.lock.last_token == self.last_token >= before
 
 
 TestAnyCourse = AnyCourse.TestCase

@@ -38,21 +38,24 @@ class LocksServiceStub:
     """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
     answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
     the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
-    the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
-    lease that the `lock_id` names has ended.
+    the lock is held or waited for with other `permits`, when its shared holder asks for it exclusively, or when the
+    `lock_id` is in use for something else; 409 `DEADLOCK` when everybody in a circle waits for the next and this wait is
+    the youngest; 409 `LEASE_LOST` when the lease that the `lock_id` names has ended; 429 `LOCK_QUEUE_FULL` when more
+    hold it or wait for it than can be kept.
     """
     Hold: _grpc.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]
     """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
     then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
     lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
-    with the place or the lease it had. The stream ends after `lost`.
+    with the place or the lease it had, or tells how that was lost; 409 `LEASE_LOST` when that is not known any more. The
+    stream ends after `lost`.
     """
     Renew: _grpc.UnaryUnaryMultiCallable[_locks_pb2.RenewRequest, _locks_pb2.Lease]
     """Keep a lease for longer. A lease that has ended, or was taken over, is 409 `LEASE_LOST`."""
     Release: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ReleaseRequest, _empty_pb2.Empty]
-    """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
-    that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+    """Give a lock back; one that its owner has acquired again and again is free when each `lock_id` was given back. Sent
+    again it succeeds again. Releasing a lease that was lost is 409 `LEASE_LOST`: the work under it may not have been
+    alone.
     """
     ListLocks: _grpc.UnaryUnaryMultiCallable[_locks_pb2.ListLocksRequest, _locks_pb2.ListLocksResponse]
     """List the locks of the tenant that are held or waited for, with who holds them and who waits."""
@@ -72,21 +75,24 @@ class LocksServiceAsyncStub(LocksServiceStub):
     """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
     answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
     the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
-    the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-    `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
-    lease that the `lock_id` names has ended.
+    the lock is held or waited for with other `permits`, when its shared holder asks for it exclusively, or when the
+    `lock_id` is in use for something else; 409 `DEADLOCK` when everybody in a circle waits for the next and this wait is
+    the youngest; 409 `LEASE_LOST` when the lease that the `lock_id` names has ended; 429 `LOCK_QUEUE_FULL` when more
+    hold it or wait for it than can be kept.
     """
     Hold: _aio.UnaryStreamMultiCallable[_locks_pb2.HoldRequest, _locks_pb2.HoldResponse]  # type: ignore[assignment]
     """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
     then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
     lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
-    with the place or the lease it had. The stream ends after `lost`.
+    with the place or the lease it had, or tells how that was lost; 409 `LEASE_LOST` when that is not known any more. The
+    stream ends after `lost`.
     """
     Renew: _aio.UnaryUnaryMultiCallable[_locks_pb2.RenewRequest, _locks_pb2.Lease]  # type: ignore[assignment]
     """Keep a lease for longer. A lease that has ended, or was taken over, is 409 `LEASE_LOST`."""
     Release: _aio.UnaryUnaryMultiCallable[_locks_pb2.ReleaseRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
-    that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+    """Give a lock back; one that its owner has acquired again and again is free when each `lock_id` was given back. Sent
+    again it succeeds again. Releasing a lease that was lost is 409 `LEASE_LOST`: the work under it may not have been
+    alone.
     """
     ListLocks: _aio.UnaryUnaryMultiCallable[_locks_pb2.ListLocksRequest, _locks_pb2.ListLocksResponse]  # type: ignore[assignment]
     """List the locks of the tenant that are held or waited for, with who holds them and who waits."""
@@ -109,9 +115,10 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Acquire a lock, waiting in line for it up to `blocking_timeout` seconds. When the wait ends without the lock the
         answer has `acquired: false` and says how many stand before, and the place in line is given up. The same `lock_id`, or
         the same `Idempotency-Key`, sent again answers with the same lease and takes no second one. 409 `LOCK_MISMATCH` when
-        the lock is held or waited for with other `permits`, or when its shared holder asks for it exclusively; 409
-        `DEADLOCK` when everybody in a circle waits for the next and this wait is the youngest; 409 `LEASE_LOST` when the
-        lease that the `lock_id` names has ended.
+        the lock is held or waited for with other `permits`, when its shared holder asks for it exclusively, or when the
+        `lock_id` is in use for something else; 409 `DEADLOCK` when everybody in a circle waits for the next and this wait is
+        the youngest; 409 `LEASE_LOST` when the lease that the `lock_id` names has ended; 429 `LOCK_QUEUE_FULL` when more
+        hold it or wait for it than can be kept.
         """
 
     @_abc_1.abstractmethod
@@ -123,7 +130,8 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         """Acquire a lock and follow the lease: a stream that says where the caller stands in line, that the lock is theirs, and
         then, at once, that it is lost. It waits for as long as the caller does: ending the stream leaves the line, but gives no
         lease back. A stream that broke is opened again with the same `lock_id`, with any process of the service, and goes on
-        with the place or the lease it had. The stream ends after `lost`.
+        with the place or the lease it had, or tells how that was lost; 409 `LEASE_LOST` when that is not known any more. The
+        stream ends after `lost`.
         """
 
     @_abc_1.abstractmethod
@@ -140,8 +148,9 @@ class LocksServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _locks_pb2.ReleaseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Give a lock back; one that was acquired again and again is free when it was given back as often. Releasing a lease
-        that has ended is 409 `LEASE_LOST`: the work under it may not have been alone.
+        """Give a lock back; one that its owner has acquired again and again is free when each `lock_id` was given back. Sent
+        again it succeeds again. Releasing a lease that was lost is 409 `LEASE_LOST`: the work under it may not have been
+        alone.
         """
 
     @_abc_1.abstractmethod

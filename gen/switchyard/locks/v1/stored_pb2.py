@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from switchyard.locks.v1 import locks_pb2 as switchyard_dot_locks_dot_v1_dot_locks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n switchyard/locks/v1/stored.proto\x12\x13switchyard.locks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fswitchyard/locks/v1/locks.proto\"\xf8\x01\n\nStoredLock\x12\x0f\n\x07permits\x18\x01 \x01(\x05\x12\x30\n\x06leases\x18\x02 \x03(\x0b\x32 .switchyard.locks.v1.StoredLease\x12\x32\n\x07waiters\x18\x03 \x03(\x0b\x32!.switchyard.locks.v1.StoredWaiter\x12.\n\x05\x65nded\x18\x04 \x03(\x0b\x32\x1f.switchyard.locks.v1.EndedLease\x12\x12\n\nlast_token\x18\x05 \x01(\x03\x12/\n\x06untold\x18\x06 \x03(\x0b\x32\x1f.switchyard.locks.v1.EndedLease\"\xa4\x02\n\x0bStoredLease\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x1d.switchyard.locks.v1.LockMode\x12\r\n\x05token\x18\x05 \x01(\x03\x12\x0f\n\x07timeout\x18\x06 \x01(\x05\x12\x10\n\x08renewals\x18\x07 \x01(\x03\x12/\n\x0b\x61\x63quired_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05holds\x18\n \x01(\x05\x12\r\n\x05\x61gain\x18\x0b \x03(\x0c\x12\x0c\n\x04host\x18\x0c \x01(\t\"\xb0\x01\n\x0cStoredWaiter\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x1d.switchyard.locks.v1.LockMode\x12\x0f\n\x07timeout\x18\x05 \x01(\x05\x12\x0c\n\x04host\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\nEndedLease\x12\n\n\x02id\x18\x01 \x01(\x0c\x12/\n\x06reason\x18\x02 \x01(\x0e\x32\x1f.switchyard.locks.v1.LossReason\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\r\n\x05owner\x18\x04 \x01(\t\x12\r\n\x05token\x18\x05 \x01(\x03\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\n\n\x02\x62y\x18\x07 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n switchyard/locks/v1/stored.proto\x12\x13switchyard.locks.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fswitchyard/locks/v1/locks.proto\"\xda\x01\n\nStoredLock\x12\x0f\n\x07permits\x18\x01 \x01(\x05\x12\x30\n\x06leases\x18\x02 \x03(\x0b\x32 .switchyard.locks.v1.StoredLease\x12\x32\n\x07waiters\x18\x03 \x03(\x0b\x32!.switchyard.locks.v1.StoredWaiter\x12/\n\x06losses\x18\x04 \x03(\x0b\x32\x1f.switchyard.locks.v1.StoredLoss\x12\x12\n\nlast_token\x18\x05 \x01(\x03\x12\x10\n\x08released\x18\x06 \x03(\x0c\"\x9c\x02\n\x0bStoredLease\x12\r\n\x05token\x18\x01 \x01(\x03\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x1d.switchyard.locks.v1.LockMode\x12\x0f\n\x07timeout\x18\x05 \x01(\x05\x12\x10\n\x08renewals\x18\x06 \x01(\x03\x12/\n\x0b\x61\x63quired_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05holds\x18\t \x03(\x0b\x32\x1f.switchyard.locks.v1.StoredHold\"&\n\nStoredHold\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0c\n\x04host\x18\x02 \x01(\t\"\xb0\x01\n\x0cStoredWaiter\x12\n\n\x02id\x18\x01 \x01(\x0c\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12+\n\x04mode\x18\x04 \x01(\x0e\x32\x1d.switchyard.locks.v1.LockMode\x12\x0f\n\x07timeout\x18\x05 \x01(\x05\x12\x0c\n\x04host\x18\x06 \x01(\t\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8a\x01\n\nStoredLoss\x12/\n\x06reason\x18\x01 \x01(\x0e\x32\x1f.switchyard.locks.v1.LossReason\x12\x0f\n\x07\x63omment\x18\x02 \x01(\t\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12.\n\x06leases\x18\x04 \x03(\x0b\x32\x1e.switchyard.locks.v1.LostLease\"T\n\tLostLease\x12\r\n\x05token\x18\x01 \x01(\x03\x12\x0e\n\x06holder\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\x0b\n\x03ids\x18\x04 \x03(\x0c\x12\x0c\n\x04told\x18\x05 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,11 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'switchyard.locks.v1.stored_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STOREDLOCK']._serialized_start=124
-  _globals['_STOREDLOCK']._serialized_end=372
-  _globals['_STOREDLEASE']._serialized_start=375
-  _globals['_STOREDLEASE']._serialized_end=667
-  _globals['_STOREDWAITER']._serialized_start=670
-  _globals['_STOREDWAITER']._serialized_end=846
-  _globals['_ENDEDLEASE']._serialized_start=849
-  _globals['_ENDEDLEASE']._serialized_end=997
+  _globals['_STOREDLOCK']._serialized_end=342
+  _globals['_STOREDLEASE']._serialized_start=345
+  _globals['_STOREDLEASE']._serialized_end=629
+  _globals['_STOREDHOLD']._serialized_start=631
+  _globals['_STOREDHOLD']._serialized_end=669
+  _globals['_STOREDWAITER']._serialized_start=672
+  _globals['_STOREDWAITER']._serialized_end=848
+  _globals['_STOREDLOSS']._serialized_start=851
+  _globals['_STOREDLOSS']._serialized_end=989
+  _globals['_LOSTLEASE']._serialized_start=991
+  _globals['_LOSTLEASE']._serialized_end=1075
 # @@protoc_insertion_point(module_scope)

@@ -11,48 +11,50 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StoredLock(_message.Message):
-    __slots__ = ("permits", "leases", "waiters", "ended", "last_token", "untold")
+    __slots__ = ("permits", "leases", "waiters", "losses", "last_token", "released")
     PERMITS_FIELD_NUMBER: _ClassVar[int]
     LEASES_FIELD_NUMBER: _ClassVar[int]
     WAITERS_FIELD_NUMBER: _ClassVar[int]
-    ENDED_FIELD_NUMBER: _ClassVar[int]
+    LOSSES_FIELD_NUMBER: _ClassVar[int]
     LAST_TOKEN_FIELD_NUMBER: _ClassVar[int]
-    UNTOLD_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_FIELD_NUMBER: _ClassVar[int]
     permits: int
     leases: _containers.RepeatedCompositeFieldContainer[StoredLease]
     waiters: _containers.RepeatedCompositeFieldContainer[StoredWaiter]
-    ended: _containers.RepeatedCompositeFieldContainer[EndedLease]
+    losses: _containers.RepeatedCompositeFieldContainer[StoredLoss]
     last_token: int
-    untold: _containers.RepeatedCompositeFieldContainer[EndedLease]
-    def __init__(self, permits: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[StoredLease, _Mapping]]] = ..., waiters: _Optional[_Iterable[_Union[StoredWaiter, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[EndedLease, _Mapping]]] = ..., last_token: _Optional[int] = ..., untold: _Optional[_Iterable[_Union[EndedLease, _Mapping]]] = ...) -> None: ...
+    released: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, permits: _Optional[int] = ..., leases: _Optional[_Iterable[_Union[StoredLease, _Mapping]]] = ..., waiters: _Optional[_Iterable[_Union[StoredWaiter, _Mapping]]] = ..., losses: _Optional[_Iterable[_Union[StoredLoss, _Mapping]]] = ..., last_token: _Optional[int] = ..., released: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class StoredLease(_message.Message):
-    __slots__ = ("id", "holder", "owner", "mode", "token", "timeout", "renewals", "acquired_at", "expires_at", "holds", "again", "host")
-    ID_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("token", "holder", "owner", "mode", "timeout", "renewals", "acquired_at", "expires_at", "holds")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     HOLDER_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     MODE_FIELD_NUMBER: _ClassVar[int]
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     RENEWALS_FIELD_NUMBER: _ClassVar[int]
     ACQUIRED_AT_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     HOLDS_FIELD_NUMBER: _ClassVar[int]
-    AGAIN_FIELD_NUMBER: _ClassVar[int]
-    HOST_FIELD_NUMBER: _ClassVar[int]
-    id: bytes
+    token: int
     holder: str
     owner: str
     mode: _locks_pb2.LockMode
-    token: int
     timeout: int
     renewals: int
     acquired_at: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
-    holds: int
-    again: _containers.RepeatedScalarFieldContainer[bytes]
+    holds: _containers.RepeatedCompositeFieldContainer[StoredHold]
+    def __init__(self, token: _Optional[int] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., mode: _Optional[_Union[_locks_pb2.LockMode, str]] = ..., timeout: _Optional[int] = ..., renewals: _Optional[int] = ..., acquired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[_Iterable[_Union[StoredHold, _Mapping]]] = ...) -> None: ...
+
+class StoredHold(_message.Message):
+    __slots__ = ("id", "host")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
     host: str
-    def __init__(self, id: _Optional[bytes] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., mode: _Optional[_Union[_locks_pb2.LockMode, str]] = ..., token: _Optional[int] = ..., timeout: _Optional[int] = ..., renewals: _Optional[int] = ..., acquired_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., holds: _Optional[int] = ..., again: _Optional[_Iterable[bytes]] = ..., host: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[bytes] = ..., host: _Optional[str] = ...) -> None: ...
 
 class StoredWaiter(_message.Message):
     __slots__ = ("id", "holder", "owner", "mode", "timeout", "host", "since")
@@ -72,20 +74,28 @@ class StoredWaiter(_message.Message):
     since: _timestamp_pb2.Timestamp
     def __init__(self, id: _Optional[bytes] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., mode: _Optional[_Union[_locks_pb2.LockMode, str]] = ..., timeout: _Optional[int] = ..., host: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
-class EndedLease(_message.Message):
-    __slots__ = ("id", "reason", "holder", "owner", "token", "comment", "by")
-    ID_FIELD_NUMBER: _ClassVar[int]
+class StoredLoss(_message.Message):
+    __slots__ = ("reason", "comment", "by", "leases")
     REASON_FIELD_NUMBER: _ClassVar[int]
-    HOLDER_FIELD_NUMBER: _ClassVar[int]
-    OWNER_FIELD_NUMBER: _ClassVar[int]
-    TOKEN_FIELD_NUMBER: _ClassVar[int]
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
-    id: bytes
+    LEASES_FIELD_NUMBER: _ClassVar[int]
     reason: _locks_pb2.LossReason
-    holder: str
-    owner: str
-    token: int
     comment: str
     by: str
-    def __init__(self, id: _Optional[bytes] = ..., reason: _Optional[_Union[_locks_pb2.LossReason, str]] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., token: _Optional[int] = ..., comment: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
+    leases: _containers.RepeatedCompositeFieldContainer[LostLease]
+    def __init__(self, reason: _Optional[_Union[_locks_pb2.LossReason, str]] = ..., comment: _Optional[str] = ..., by: _Optional[str] = ..., leases: _Optional[_Iterable[_Union[LostLease, _Mapping]]] = ...) -> None: ...
+
+class LostLease(_message.Message):
+    __slots__ = ("token", "holder", "owner", "ids", "told")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    token: int
+    holder: str
+    owner: str
+    ids: _containers.RepeatedScalarFieldContainer[bytes]
+    told: bool
+    def __init__(self, token: _Optional[int] = ..., holder: _Optional[str] = ..., owner: _Optional[str] = ..., ids: _Optional[_Iterable[bytes]] = ..., told: _Optional[bool] = ...) -> None: ...
