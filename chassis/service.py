@@ -34,6 +34,7 @@ import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from nats.aio.client import Client as Nats
 from nats.js.errors import BadRequestError, ServerError
 from switchyard.locks.v1 import locks_pb2_grpc
 from switchyard.tenants.v1 import sites_pb2_grpc
@@ -67,6 +68,8 @@ from chassis.sites import Sites
 QUIET_S = 0.3
 # Work that has not ended this long after it was cancelled is cancelled again.
 CANCEL_AGAIN_S = 0.5
+# NATS servers that were away are looked for this often.
+EXAMINE_EVERY_S = 10.0
 _SERVER_OPTIONS = (
     # Two processes must never share a port by accident.
     ("grpc.so_reuseport", 0),
@@ -88,6 +91,7 @@ class Service:
         self.settings = settings
         self._stopping = asyncio.Event()
         self._ready = False
+        self._has_streams = False
         # Set once every dependency has been seen.
         self.ready = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,6 +100,7 @@ class Service:
         self._handlers: inbox.Handlers = {}
         self._needed: list[Callable[[], Awaitable[bool]]] = []
         self._buckets: list[Bucket] = []
+        self._is_production = settings.environment == "production"
 
     def run(self, build: Callable[["Service"], None]) -> None:
         """Build and serve until SIGTERM or SIGINT."""
@@ -198,6 +203,7 @@ class Service:
             await self._open(stack)
             build(self)
             await self._until_there(self._streams())
+            self._has_streams = True
             await self._begin(stack)
             yield
 
@@ -216,9 +222,23 @@ class Service:
         self.revocations.on_revocation(self.server.revoke)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        # Until NATS is there, and JetStream has a leader, /readyz says so.
+        self.nats = Nats()
+        self._operate(stack)
         self.nats = await self._until_there(streams.connect(settings.nats_url, self.name))
         stack.push_async_callback(self.nats.close)
         await self.revocations.follow(self.nats)
+
+    def _operate(self, stack: contextlib.AsyncExitStack) -> None:
+        checks = {
+            "database": self.database.ready,
+            "nats": self._nats_ready,
+            "streams": self._streams_ready,
+            "keys": self.verifier.ready,
+        }
+        operations = Operations(checks, host=self.settings.ops_host, port=self.settings.ops_port)
+        operations.start()
+        stack.push_async_callback(operations.stop)
 
     async def _until_there(self, coming: Coroutine[Any, Any, _T]) -> _T:
         waiting = asyncio.ensure_future(coming)
@@ -238,7 +258,7 @@ class Service:
         while True:
             try:
                 refused = await self._make_streams()
-                safe = self.settings.environment != "production" or await self._streams_are_safe()
+                safe = not self._is_production or not (await self._examine()).unknown
                 if safe and refused is None:
                     return
             except nats.errors.Error as failure:
@@ -258,7 +278,17 @@ class Service:
             return failure
         return None
 
-    async def _streams_are_safe(self) -> bool:
+    async def _examine_the_rest(self) -> None:
+        """Look again until no server is away: it comes back as it is configured then."""
+        while True:
+            with contextlib.suppress(nats.errors.Error):
+                findings = await self._examine()
+                if not findings.away and not findings.unknown:
+                    return
+            await asyncio.sleep(EXAMINE_EVERY_S)
+
+    async def _examine(self) -> stream_rules.Findings:
+        """What is known of streams and servers. Raises `stream_rules.UnsafeError`, and what NATS raises."""
         names = [*streams.NAMES, *(each.stream for each in self._buckets)]
         findings = await stream_rules.examine(self.nats, names, self.settings.nats_monitor_urls)
         for line in findings.away:
@@ -267,20 +297,13 @@ class Service:
             log.info("nats_not_examined", reason=line)
         if findings.faults:
             raise stream_rules.UnsafeError(findings.faults)
-        return not findings.unknown
+        return findings
 
     async def _begin(self, stack: contextlib.AsyncExitStack) -> None:
         settings = self.settings
         port = self._grpc.add_insecure_port(f"{settings.grpc_host}:{settings.grpc_port}")
-        self.address = f"{settings.advertise_host or settings.grpc_host}:{port}"
+        self.address = f"{settings.advertise_host}:{port}"
         await self._grpc.start()
-        operations = Operations(
-            {"database": self.database.ready, "nats": self._nats_ready, "keys": self.verifier.ready},
-            host=settings.ops_host,
-            port=settings.ops_port,
-        )
-        operations.start()
-        stack.push_async_callback(operations.stop)
         self.registration = self.make_registration(self.address)
         # Left last to first: no new calls, then none at all, then no more work, then out of the registry.
         stack.push_async_callback(self.registration.close)
@@ -289,6 +312,8 @@ class Service:
         stack.push_async_callback(self._drain)
         relay = outbox.Relay(self.database, self.nats)
         self._work += [self.directory.run(), self._prepare(), relay.run(), self.registration.run()]
+        if self._is_production:
+            self._work.append(self._examine_the_rest())
         if self._handlers:
             self._work.append(inbox.Inbox(self.database, self.nats, self._handlers).run())
         self._tasks = [asyncio.create_task(work) for work in self._work]
@@ -311,6 +336,9 @@ class Service:
 
     async def _nats_ready(self) -> bool:
         return self.nats.is_connected
+
+    async def _streams_ready(self) -> bool:
+        return self._has_streams
 
     async def _drain(self) -> None:
         """Have no new calls sent here, then take no more, then finish those that are under way."""

@@ -4,6 +4,8 @@ Every name is prefixed `SWITCHYARD_`. A missing or malformed value stops the pro
 it; nothing is read later.
 """
 
+import ipaddress
+import socket
 import sys
 from typing import Literal, Self
 
@@ -11,6 +13,8 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis import stream_rules
+
+_WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]"})  # noqa: S104 - to refuse them
 
 
 class Settings(BaseSettings):
@@ -30,9 +34,6 @@ class Settings(BaseSettings):
     auth_address: str = "127.0.0.1:7002"
     service_credential: SecretStr = SecretStr("")
 
-    grpc_host: str = "127.0.0.1"
-    grpc_port: int = 0
-    advertise_host: str = ""
     ops_host: str = "127.0.0.1"
     ops_port: int = 0
 
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
 class ServiceSettings(Settings):
     """What a process that owns data is told besides."""
 
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = 0
+    # Under which host others call this process: where it listens or, when that is everywhere, what its own name means.
+    advertise_host: str = Field(default="", validate_default=True)
+
     database_url: SecretStr
     database_pool: int = 10
     # Copies of each JetStream stream: 1 on a laptop, 3 in production.
@@ -71,6 +77,18 @@ class ServiceSettings(Settings):
     # Where each NATS server tells of itself (`http://host:8222`), with commas between. In production a process refuses
     # to serve on servers or streams that may lose what they acknowledged (`chassis.stream_rules`).
     nats_monitor_urls: str = Field(default="", validate_default=True)
+
+    @field_validator("advertise_host")
+    @classmethod
+    def _where_others_find_it(cls, value: str, info: ValidationInfo) -> str:
+        host = value or info.data.get("grpc_host", "")
+        if host not in _WILDCARDS:
+            return host
+        found = "" if value else _own_address()
+        if not found:
+            message = "a process that listens on every address needs one by which others find it"
+            raise ValueError(message)
+        return found
 
     @field_validator("stream_replicas")
     @classmethod
@@ -87,3 +105,12 @@ class ServiceSettings(Settings):
             message = "production looks at its NATS servers: name the monitoring URL of each"
             raise ValueError(message)
         return value
+
+
+def _own_address() -> str:
+    """What this host's name means to itself, in a container its address; nothing when that is the loopback's."""
+    try:
+        found = socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return ""
+    return "" if ipaddress.ip_address(found).is_loopback else found

@@ -19,10 +19,10 @@ import pytest_asyncio
 from nats.aio.client import Client as Nats
 from nats.js.api import PersistMode, StorageType, StreamConfig
 
-from chassis import stream_rules, streams
+from chassis import service, stream_rules, streams
 from chassis.buckets import Bucket
 from chassis.embedded import EmbeddedServers
-from chassis.testing import Databases
+from chassis.testing import Databases, Serve
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 30.0
@@ -195,6 +195,30 @@ class TestServers:
 
 
 class TestProcess:
+    async def test_a_server_that_was_away_is_looked_at_when_it_is_back(
+        self, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(service, "EXAMINE_EVERY_S", 0.1)
+        async with running(tmp_path, fsync=True) as cluster:
+            async with asyncio.timeout(DEADLINE_S):
+                while not await attempted(streams.ensure(cluster.connection, replicas=3)):
+                    pass
+            os.kill(cluster.servers.pids["nats-2"], signal.SIGKILL)
+            served = await serve(
+                "tests",
+                lambda _: None,
+                environment="production",
+                nats_url=cluster.servers.nats_url,
+                nats_monitor_urls=cluster.servers.nats_monitor_urls,
+                stream_replicas=3,
+            )
+            config = tmp_path / "nats-2" / "nats.conf"
+            config.write_text(config.read_text().replace("sync_interval: always", 'sync_interval: "2m"'))
+
+            await cluster.servers._launch(cluster.servers._programs["nats-2"])
+
+            await asyncio.wait_for(served.service._stopping.wait(), DEADLINE_S)
+
     async def test_production_refuses_weak_servers(self, servers: EmbeddedServers, databases: Databases) -> None:
         code, said = await run_tenants(
             SWITCHYARD_DATABASE_URL=await databases.url("tenants"),
