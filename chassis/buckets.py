@@ -3,7 +3,8 @@
 A read may be old and says so by its revision; every decision is a `put` that names the revision it was made from, and
 that the stream's leader refuses when another write came first (ADR-8 of nats-architecture-and-design; the header
 `Nats-Expected-Last-Subject-Sequence`). A revision is the position in the bucket's stream: it grows over all keys, and
-never goes back.
+never goes back. A bucket that is made begins with the milliseconds since 1970, which is beyond every revision of one
+that was there before, as long as nobody writes a thousand times a second for years.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ from nats.js.api import (
 )
 from nats.js.errors import Error, NotFoundError
 
-from chassis import errors, streams
+from chassis import clock, errors, streams
 
 TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.25
@@ -110,15 +111,25 @@ class Bucket:
             storage=StorageType.FILE,
             num_replicas=self._replicas,
             max_msgs_per_subject=self._history,
-            # Only the leader answers: the value that any other copy has may be older.
+            # Only who takes itself for the leader answers: the value that any other copy has may be much older.
             allow_direct=False,
             allow_msg_ttl=True,
             deny_delete=True,
+            first_seq=await self._first(),
         )
         await streams.create_or_update(self._context, config)
 
+    async def _first(self) -> int | None:
+        try:
+            return (await self._context.stream_info(self.stream)).config.first_seq
+        except NotFoundError:
+            return int(clock.now().timestamp() * 1000)
+
     async def get(self, key: str) -> Entry | None:
-        """The last value, as the stream's leader has it. Raises `Unavailable`."""
+        """The last value, as the stream's leader has it. Raises `Unavailable`.
+
+        Of a leader that was cut off and does not know it yet it is an old one, and a `put` made from that is refused.
+        """
         try:
             found = await self._context.get_last_msg(self.stream, self._prefix + key)
         except NotFoundError:

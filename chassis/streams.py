@@ -76,14 +76,18 @@ async def ensure(connection: Nats, *, replicas: int) -> None:
 
 
 async def create_or_update(manager: nats.js.JetStreamContext, config: StreamConfig) -> None:
-    """Create a stream, or bring it to a configuration; replicas are added, and never taken from one that has more."""
+    """Create a stream, or bring it to a configuration.
+
+    Replicas are added, and never taken from one that has more; where its numbers begin is settled when it is made.
+    """
     try:
         await manager.add_stream(config)
     except BadRequestError as failure:
         if failure.err_code != _OTHER_CONFIGURATION:
             raise
-        there = (await manager.stream_info(config.name or "")).config.num_replicas
-        await manager.update_stream(config.evolve(num_replicas=max(config.num_replicas or 1, there or 1)))
+        there = (await manager.stream_info(config.name or "")).config
+        replicas = max(config.num_replicas or 1, there.num_replicas or 1)
+        await manager.update_stream(config.evolve(num_replicas=replicas, first_seq=there.first_seq))
 
 
 async def consume(

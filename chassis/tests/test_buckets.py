@@ -56,6 +56,33 @@ class TestRemade:
         await asyncio.wait_for(running.service._stopping.wait(), DEADLINE_S)
 
 
+class TestRevision:
+    async def test_of_a_bucket_that_is_made_anew_is_beyond_all_before(self, bucket: Bucket, nats_client: Nats) -> None:
+        await bucket.ensure()
+        before = [await bucket.put(key, b"1", last=0) for key in "abc"]
+
+        await _remake(nats_client, bucket)
+
+        assert await bucket.put("a", b"1", last=0) > before[-1]
+
+    async def test_goes_on_where_others_ensure_the_bucket_or_change_it(self, bucket: Bucket, nats_client: Nats) -> None:
+        await asyncio.gather(bucket.ensure(), bucket.ensure())
+        before = await bucket.put("a", b"1", last=0)
+
+        for history in (1, 2):
+            await Bucket(nats_client, bucket.stream.removeprefix("KV_"), replicas=1, history=history).ensure()
+
+        assert await bucket.put("a", b"1", last=before) == before + 1
+
+    async def test_of_one_from_before_they_began_so_high_goes_on(self, bucket: Bucket, nats_client: Nats) -> None:
+        config = StreamConfig(name=bucket.stream, subjects=[bucket.subjects], allow_msg_ttl=True, deny_delete=True)
+        await nats_client.jetstream().add_stream(config)
+
+        await bucket.ensure()
+
+        assert await bucket.put("a", b"1", last=0) == 1
+
+
 class TestShorter:
     def test_for_a_moment_is_a_leader_that_is_new(self) -> None:
         identity = buckets._Identity("KV_any")
