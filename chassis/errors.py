@@ -164,7 +164,7 @@ class Internal(Error):
     """A bug, of which a caller is told nothing."""
 
 
-_BY_STATUS: dict[grpc.StatusCode, type[Error]] = {
+_BY_STATUS: Mapping[grpc.StatusCode, type[Error]] = {
     kind.status: kind
     for kind in (
         NotFound,
