@@ -1,7 +1,7 @@
 """Getting one lease of a lock, keeping it, and cancelling what is done under it when it is lost; see `chassis.locks`.
 
 Nothing here trusts an answer for longer than the request allows: a lease is counted on the monotonic clock from before
-the request was sent that granted or renewed it.
+the request was sent that granted or renewed it; on the one that goes on while the machine is suspended.
 """
 
 import asyncio
@@ -38,6 +38,9 @@ _ENDINGS: Final = {
     pb.LOSS_REASON_BROKEN: "was broken",
 }
 
+# Linux has one that does not stand still while the machine is suspended; macOS has no other.
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 log = structlog.get_logger()
 
 
@@ -63,14 +66,12 @@ class Lease:
 class Keeper:
     """Follows one wish from now on, and then the lease."""
 
-    def __init__(self, stub: Any, wish: pb.AcquireRequest, acting: call.Call, *, alone: bool) -> None:
+    def __init__(self, stub: Any, wish: pb.AcquireRequest, acting: call.Call) -> None:
         # Set when nothing is left to be given back.
         self.closed = asyncio.Event()
         self._stub = stub
         self._wish = wish
         self._acting = acting
-        # Whether nobody else may have acquired the same lease again: then it can be released twice without harm.
-        self._alone = alone
         self._users = 0
         self._bodies: list[Body] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,7 +83,7 @@ class Keeper:
         self._outages = 0
         # The first answer has come; the lease may be used, or will never be.
         self._answered, self._settled = asyncio.Event(), asyncio.Event()
-        self._asked_at = time.monotonic()
+        self._asked_at = monotonic()
         self._ends_at = self._renew_at = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         self._begin(self._follow)
@@ -95,7 +96,7 @@ class Keeper:
     @property
     def remaining_s(self) -> float:
         """Seconds until the lease ends."""
-        return self._ends_at - time.monotonic()
+        return self._ends_at - monotonic()
 
     def check(self) -> None:
         """Raise what has ended the lease, if anything has."""
@@ -122,7 +123,7 @@ class Keeper:
         """The lease, when its time has come."""
         if patience_s is not None:
             await _within(self._answered, max(patience_s, ANSWER_S))
-            await _within(self._settled, max(asked_at + patience_s - time.monotonic(), 0))
+            await _within(self._settled, max(asked_at + patience_s - monotonic(), 0))
             if not self._settled.is_set():
                 raise self._outage or impatient(self._wish.lock_name)
         await self._settled.wait()
@@ -185,16 +186,12 @@ class Keeper:
                 self._end(_lost(self._wish.lock_name, answer.lost), is_over=True)
 
     def _on_granted(self, told: pb.Lease) -> None:
-        now = time.monotonic()
-        # Another id when the owner had the lock already: since before this wish.
-        is_new = told.lock_id == self._wish.lock_id
-        # From here on the stream is opened for the lease.
-        self._wish.lock_id = told.lock_id
-        self._lease = Lease(self._wish.lock_name, told.lock_id, told.fencing_token, self)
-        if is_new and now < self._asked_at + told.timeout * RENEW_AFTER:
+        now = monotonic()
+        self._lease = Lease(self._wish.lock_name, self._wish.lock_id, told.fencing_token, self)
+        if now < self._asked_at + told.timeout * RENEW_AFTER:
             self._keep(self._asked_at, told.timeout)
         else:
-            # Nobody knows how old it is, so nothing is done under it until it has been renewed.
+            # Perhaps it is as old as the wish, so nothing is done under it until it has been renewed.
             self._renew_at = now
             self._set_end(now + told.timeout)
         self._begin(self._renew)
@@ -205,8 +202,8 @@ class Keeper:
         request = pb.RenewRequest(lock_id=self._wish.lock_id, timeout=self._wish.timeout)
         failures = 0
         while self._failure is None:
-            await asyncio.sleep(max(self._renew_at - time.monotonic(), 0))
-            sent_at = time.monotonic()
+            await asyncio.sleep(max(self._renew_at - monotonic(), 0))
+            sent_at = monotonic()
             patience_s = min(max(self.remaining_s / 2, RETRY_FIRST_S), TRY_S)
             try:
                 told = await self._stub.Renew(request, timeout=patience_s)
@@ -215,7 +212,7 @@ class Keeper:
             except errors.Error as failure:
                 log.info("lease_not_renewed", lock=self._wish.lock_name, error=repr(failure))
                 failures += 1
-                self._renew_at = time.monotonic() + _delay_s(failures)
+                self._renew_at = monotonic() + _delay_s(failures)
             else:
                 failures = 0
                 self._keep(sent_at, told.timeout)
@@ -306,8 +303,6 @@ class Keeper:
         try:
             await self._stub.Release(request, timeout=TRY_S)
         except _OUTAGES:
-            if not self._alone:
-                raise
             return False
         return True
 
@@ -353,6 +348,11 @@ class Body:
             raise asyncio.CancelledError from raised
         if (cancelled or raised is None) and raised is not failure:
             raise failure from raised
+
+
+def monotonic() -> float:
+    """Seconds on a clock that nobody sets, and that goes on while the machine is suspended where one does."""
+    return time.clock_gettime(_CLOCK)
 
 
 def impatient(name: str) -> errors.Exhausted:

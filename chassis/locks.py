@@ -17,7 +17,6 @@ must never be done by two is done in a transaction that begins with `chassis.fen
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
@@ -84,7 +83,7 @@ class Locks:
         for other permits), `Unavailable` when the patience ends in an outage, and `LeaseLost`, also after a body that
         came to its end and was perhaps not alone. A cancellation from outside stays one.
         """
-        asked_at = time.monotonic()
+        asked_at = leases.monotonic()
         chain = _chain.get() or _Chain(str(uuid7()))
         wish = pb.AcquireRequest(
             lock_name=name, timeout=ttl_s, mode=mode, permits=permits, owner=owner or chain.owner, lock_id=str(uuid7())
@@ -111,7 +110,7 @@ class Locks:
             raise leases.impatient(wish.lock_name) from None
         # The pass of whoever is served ends before the lease does, and is perhaps not good for locks.
         acting = replace(current, token="", trailers={})
-        keeper = self._keepers[key] = Keeper(self._stub, wish, acting, alone=not joins)
+        keeper = self._keepers[key] = Keeper(self._stub, wish, acting)
         return keeper
 
 

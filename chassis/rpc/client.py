@@ -140,8 +140,9 @@ class Channel:
         async def invoke(request: Any, **_ignored: object) -> AsyncIterator[Any]:
             peer = (await self._pool(time.monotonic() + self._deadline_s)).choose()
             stream = peer.stream(method, request_serializer, response_deserializer)
+            replies = stream(request, metadata=(*await self._told(rules), *_trace()))
             try:
-                async for reply in stream(request, metadata=(*await self._told(rules), *_trace())):
+                async for reply in replies:
                     yield reply
             except grpc.aio.AioRpcError as failure:
                 raise errors.from_rpc_error(failure) from failure
@@ -149,6 +150,9 @@ class Channel:
                 if not was_given_up():
                     raise
                 raise errors.Unavailable from None
+            finally:
+                # Its reader may end it at any reply.
+                replies.cancel()
 
         return invoke
 

@@ -25,10 +25,10 @@ class Stream:
     def wait(self, position: int = 0) -> None:
         self.says.put_nowait(pb.HoldResponse(waiting=pb.Waiting(queue_position=position)))
 
-    def grant(self, token: int = 7, *, lock_id: str = "") -> None:
+    def grant(self, token: int = 7) -> None:
         lease = pb.Lease(
             acquired=True,
-            lock_id=lock_id or self.wish.lock_id,
+            lock_id=self.wish.lock_id,
             fencing_token=token,
             lock_name=self.wish.lock_name,
             timeout=self.wish.timeout,

@@ -78,3 +78,25 @@ class TestGivenUp:
             # Not with a cancellation, which would be taken for the reader's own.
             with pytest.raises(errors.Unavailable):
                 await anext(stream)
+
+    async def test_a_stream_that_its_reader_ends_is_cancelled(
+        self, running: Running, notes: SimpleNamespace, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory, calls, real = Directory(running.service.address), [], Peer.stream
+
+        def noting(peer: Peer, *how: Any) -> Any:
+            def invoke(*asked: Any, **told: Any) -> Any:
+                calls.append(real(peer, *how)(*asked, **told))
+                return calls[-1]
+
+            return invoke
+
+        monkeypatch.setattr(Peer, "stream", noting)
+        with call.answering(call.Call(tenant.service("orders"), "orders.Test")):
+            stream = _stub(notes, directory).WatchNotes(notes.pb.ListNotesRequest())
+            await anext(stream)
+
+            await stream.aclose()
+
+        assert [each.cancelled() for each in calls] == [True]
+        await directory.close()

@@ -14,7 +14,6 @@ import pytest_asyncio
 from google.protobuf.empty_pb2 import Empty
 from switchyard.locks.v1 import locks_pb2 as pb
 from switchyard.locks.v1 import locks_pb2_grpc
-from uuid_utils.compat import uuid7
 
 from chassis import call, errors, identity, locks
 from chassis.leases import Lease
@@ -182,16 +181,6 @@ class TestHold:
         assert not begun
         task.cancel()
 
-    async def test_a_lease_that_its_owner_had_already_is_renewed_before_the_body_begins(self, world: World) -> None:
-        entered, theirs = asyncio.Event(), str(uuid7())
-        task = world.begin(world.holding(owner="nightly", entered=entered))
-        (await world.service.stream()).grant(lock_id=theirs)
-
-        await asyncio.wait_for(entered.wait(), BOUND_S)
-
-        assert world.service.renewals.get_nowait().lock_id == theirs
-        task.cancel()
-
     async def test_it_is_renewed_again_and_again(self, world: World) -> None:
         task, stream = await world.held(ttl_s=2)
 
@@ -203,10 +192,9 @@ class TestHold:
 
     async def test_a_stream_that_breaks_is_opened_again_for_the_lease(self, world: World) -> None:
         task, stream = await world.held()
-        granted = str(uuid7())
         stream.fail(errors.Internal())
         second = await world.service.stream()
-        second.grant(lock_id=granted)
+        second.grant()
         second.fail(errors.Unavailable())
 
         third = await world.service.stream()
@@ -306,6 +294,27 @@ class TestLoss:
 
         assert isinstance((await _result(task))[0], errors.LeaseLost)
         assert steps == ["stood"]
+
+    @pytest.mark.skipif(
+        not hasattr(time, "CLOCK_BOOTTIME"), reason="no clock here goes on while a machine is suspended"
+    )
+    async def test_a_machine_that_was_suspended(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock_gettime, suspended_s = time.clock_gettime, 0
+
+        def read(clock: int) -> float:
+            return clock_gettime(clock) + (suspended_s if clock == time.CLOCK_BOOTTIME else 0)
+
+        async def work() -> None:
+            nonlocal suspended_s
+            async with world.locks.hold("plan") as lease:
+                suspended_s = 60
+                lease.check()
+
+        monkeypatch.setattr(time, "clock_gettime", read)
+        task = world.begin(work())
+        (await world.service.stream()).grant()
+
+        assert isinstance((await _result(task))[0], errors.LeaseLost)
 
     async def test_what_came_while_a_process_stood_still_is_met_after_the_loss(self, world: World) -> None:
         near, far = socket.socketpair()
@@ -419,7 +428,8 @@ class TestEnd:
         assert isinstance((await _result(task))[0], ZeroDivisionError)
         assert world.service.releases.qsize() == 1
 
-    async def test_a_release_that_fails_is_sent_again(self, world: World) -> None:
+    @pytest.mark.parametrize("owner", [None, "nightly"])
+    async def test_a_release_that_fails_is_sent_again(self, world: World, owner: str | None) -> None:
         failures = [errors.Unavailable(), errors.DeadlineExceeded()]
 
         async def release(_request: pb.ReleaseRequest) -> Empty:
@@ -430,7 +440,7 @@ class TestEnd:
         world.service.releasing = release
 
         async def work() -> None:
-            async with world.locks.hold("plan"):
+            async with world.locks.hold("plan", owner=owner):
                 pass
 
         task = world.begin(work())
@@ -438,19 +448,6 @@ class TestEnd:
 
         assert await _result(task) == [None]
         assert world.service.releases.qsize() == 3
-
-    async def test_a_lease_that_others_may_have_acquired_again_is_released_once(self, world: World) -> None:
-        world.service.releasing = _failing(errors.DeadlineExceeded())
-
-        async def work() -> None:
-            async with world.locks.hold("plan", owner="nightly"):
-                pass
-
-        task = world.begin(work())
-        (await world.service.stream()).grant()
-
-        assert await _result(task) == [None]
-        assert world.service.releases.qsize() == 1
 
 
 class TestOwner:
