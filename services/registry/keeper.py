@@ -7,7 +7,6 @@ from typing import Final
 
 import nats.errors
 import structlog
-from google.protobuf.message import DecodeError
 from nats.js.errors import Error as JetStreamError
 from switchyard.registry.v1 import registry_pb2 as pb
 
@@ -17,10 +16,9 @@ from services.registry import rules
 from services.registry.roster import Entry, Known, Roster
 
 BUCKET: Final = "registry"
-# Changes of one instance that wait for the history while its writer is away; what is more is not told.
-HISTORY: Final = 64
-# What a change says besides the instance: the state that was left, and what the audit trail is to be told.
-LEFT: Final = "Switchyard-Left"
+# Every change waits for the history, however long its writer is away.
+HISTORY: Final = -1
+# What a change says besides the instance: what the audit trail is to be told.
 AUDIT: Final = "Switchyard-Audit"
 # A change that meets others, or an outcome that is not known, is tried again so often.
 TRIES: Final = 5
@@ -68,8 +66,9 @@ class Keeper:
     def _apply(self, told: buckets.Entry) -> None:
         try:
             self._roster.apply(told, self._roster.now())
-        except DecodeError:
-            log.exception("instance_unreadable", key=told.key)
+        except ValueError as failure:
+            log.warning("instance_unreadable", key=told.key, revision=told.revision, error=repr(failure))
+            self._roster.lose(told.key, told.revision)
 
     async def begun(self) -> None:
         """Return once the roster is as the bucket was."""
@@ -154,24 +153,30 @@ class Keeper:
         """Write what `decide` makes of an instance as it stands; what was written, or None for nothing.
 
         `decide` may be asked again, when others were quicker. An epoch of 0 is the write's own; `renews` is the one
-        before it. Raises `Unavailable`.
+        before it: a registration that has been written already, by a call that was sent again, is the answer.
+        Raises `Unavailable`.
         """
         entry = self._roster.entries.get(key)
-        known = None if entry is None else Known(entry.instance, entry.renews)
+        known = None if entry is None else Known(entry.instance, entry.renews, entry.left)
+        last, seen = (known.instance.revision, known.instance.epoch) if known else (0, 0)
+        wanted: pb.Instance | None
         async with self._writing:
             for _ in range(TRIES):
+                if known is not None and _is_repeated(known, renews, seen):
+                    wanted, revision = known.instance, known.instance.revision
+                    break
                 wanted = decide(known)
                 if wanted is None:
                     return None
-                told = {LEFT: str(known.instance.state if known else pb.INSTANCE_STATE_UNSPECIFIED)}
+                told = {rosters.LEFT: str(known.instance.state if known else pb.INSTANCE_STATE_UNSPECIFIED)}
                 told[rosters.RENEWS] = str(renews if renews is not None else known.renews if known else 0)
                 if audit:
                     told[AUDIT] = base64.b64encode(audit).decode()
-                revision = await self._put(key, wanted, told, last=known.instance.revision if known else 0)
+                revision = await self._put(key, wanted, told, last=last)
                 if revision:
                     break
                 found = await self._bucket.get(key)
-                known = None if found is None else rosters.read(found)
+                known, last = _known(found), found.revision if found else 0
             else:
                 raise errors.Unavailable("too many change this instance at once")
         await self.reached(revision)
@@ -200,6 +205,24 @@ class Keeper:
         """Forget an instance that left long ago. Raises `Unavailable`."""
         await self._bucket.forget(entry.key, until=entry.instance.revision)
         self._roster.forget(entry.key)
+
+    async def prune(self, entry: Entry, *, until: int) -> None:
+        """Drop what an instance was until a revision, but not what it is. Raises `Unavailable`."""
+        await self._bucket.forget(entry.key, until=min(until, entry.instance.revision - 1))
+
+
+def _known(found: buckets.Entry | None) -> Known | None:
+    try:
+        return None if found is None else rosters.read(found)
+    except ValueError:
+        # Deleted by hand.
+        return None
+
+
+def _is_repeated(known: Known, renews: int | None, seen: int) -> bool:
+    """Whether a registration that renews an epoch was written already; of the first one, since `seen`."""
+    same = known.renews == renews and known.instance.state != pb.INSTANCE_STATE_GONE
+    return same and (known.renews > 0 or known.instance.epoch > seen)
 
 
 def turned(instance: pb.Instance, state: pb.InstanceState, reason: str, *, preserved: bool = False) -> pb.Instance:

@@ -31,7 +31,7 @@ class Answer(enum.Enum):
 
 
 class Prober:
-    """Probes instances, not too many at once. Who waits for a silent one does not keep who finds out a dead one."""
+    """Probes instances, not too many at once: who waits for 256 silent ones does not keep who finds out a dead one."""
 
     def __init__(self) -> None:
         self._connecting = asyncio.Semaphore(CONNECTING_MAX)

@@ -1,6 +1,8 @@
 """The heart of registry: what a registration becomes, what is told of the instances, and what is written down."""
 
+import contextlib
 import hashlib
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -43,6 +45,14 @@ def check_owner(principal: Principal, service: str) -> None:
         raise errors.Denied(message)
 
 
+def check_address(address: str) -> None:
+    """An instance says where it is found. Raises `Invalid` for an address that every host has."""
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if not host or ipaddress.ip_address(host).is_unspecified:
+            raise errors.Invalid(fields={"address": ["must be `host:port` of one host"]})
+
+
 def digest(contract: bytes) -> str:
     """The name of a contract, empty for none. Raises `Invalid` for what is none."""
     if not contract:
@@ -65,7 +75,7 @@ def registered(known: Known | None, request: pb.RegisterRequest, contract_digest
     instance.weight = instance.weight or WEIGHT_DEFAULT
     instance.contract_digest = contract_digest
     # The same process stays drained.
-    drained = known is not None and request.epoch > 0 and known.instance.state == pb.INSTANCE_STATE_DRAINING
+    drained = known is not None and request.epoch > 0 and _is_drained(known)
     instance.state = pb.INSTANCE_STATE_DRAINING if drained else pb.INSTANCE_STATE_STARTING
     instance.reason = "registered again, still drained" if drained else "registered"
     instance.health_score = rules.SCORES[instance.state]
@@ -75,6 +85,11 @@ def registered(known: Known | None, request: pb.RegisterRequest, contract_digest
     instance.last_seen_at.CopyFrom(instance.registered_at)
     instance.changed_at.CopyFrom(instance.registered_at)
     return instance
+
+
+def _is_drained(known: Known) -> bool:
+    gone = known.instance.state == pb.INSTANCE_STATE_GONE
+    return (known.left if gone else known.instance.state) == pb.INSTANCE_STATE_DRAINING
 
 
 def left(known: Known | None, state: pb.InstanceState, reason: str) -> pb.Instance | None:
@@ -94,8 +109,8 @@ def trail(instance_id: str) -> bytes:
     return entry.SerializeToString()
 
 
-def record(session: AsyncSession, change: Change) -> None:
-    """Write one change into the history, and tell it to the trail and to who listens."""
+def record(session: AsyncSession, change: Change, *, late: bool) -> None:
+    """Write one change into the history, and tell it to the trail and, unless later ones were told, to who listens."""
     instance = change.instance
     session.add(
         HistoryEntry(
@@ -115,7 +130,7 @@ def record(session: AsyncSession, change: Change) -> None:
     if change.audited is not None:
         subject, body = audit.message(change.audited)
         events.add(session, event_id=change.audited.id, subject=subject, audience="", envelope=body.decode())
-    if change.from_state != instance.state:
+    if change.from_state != instance.state and not late:
         event = events_pb2.InstanceHealthChanged(
             service_name=instance.service,
             instance_id=instance.id,

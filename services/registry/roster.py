@@ -11,10 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 import structlog
+from google.protobuf.message import DecodeError
 from switchyard.registry.v1 import registry_pb2 as pb
 
 from chassis import buckets, clock, errors
@@ -38,8 +39,9 @@ PRESERVED_AGAIN_S = 3.0
 PRESERVED_PROBES_PER_S = 100
 # Counting the silent takes a look at everybody.
 MASS_EVERY_S = 0.25
-# What a value of the bucket says besides the instance.
+# What a value of the bucket says besides the instance: what `Known` tells.
 RENEWS = "Switchyard-Renews"
+LEFT = "Switchyard-Left"
 
 log = structlog.get_logger()
 
@@ -52,6 +54,7 @@ class Entry:
     instance: pb.Instance
     signs: rules.Signs
     renews: int = 0
+    left: pb.InstanceState = pb.INSTANCE_STATE_UNSPECIFIED
     # The process of the registry that heard it last.
     home: bytes = b""
     # How many streams it holds open; whether it is being probed, or written, and may have changed meanwhile.
@@ -72,6 +75,8 @@ class Known(NamedTuple):
     instance: pb.Instance
     # The epoch with which the process itself asked for the one it has: whoever shows that one is the same process.
     renews: int
+    # The state that it left by its last change.
+    left: pb.InstanceState
 
 
 @dataclass
@@ -102,8 +107,8 @@ class Roster:
     # What the bucket says.
 
     def apply(self, told: buckets.Entry, now: float) -> None:
-        """Take in a value of the bucket."""
-        instance, renews = read(told)
+        """Take in a value of the bucket. Raises `ValueError` for what is no instance."""
+        instance, renews, left = read(told)
         before = self.entries.get(told.key)
         preserving = self.preserved > 0
         if before is None or before.instance.epoch != instance.epoch:
@@ -114,16 +119,35 @@ class Roster:
                 entry.signs.turns.append(now)
             self._count(entry.instance, -1)
             entry.instance = instance
-        entry.renews = renews
+        entry.renews, entry.left = renews, left
         if not entry.signs.checks:
             # Of what it said last this process knows what came of it.
             entry.signs.ready = instance.state == pb.INSTANCE_STATE_PASSING
         self._count(instance, 1)
         self._place(entry, now)
+        self._publish(told.revision, instance, preserving=preserving)
+
+    def lose(self, key: str, revision: int) -> None:
+        """Somebody has deleted an instance by hand, or overwritten it: it is gone, and may register again."""
+        preserving = self.preserved > 0
+        entry = self.forget(key)
+        if entry is None or entry.gone:
+            self.feed.revision = revision
+            self._tell()
+            return
+        gone = pb.Instance()
+        gone.CopyFrom(entry.instance)
+        gone.state, gone.reason, gone.revision = pb.INSTANCE_STATE_GONE, "deleted by hand", revision
+        self._publish(revision, gone, preserving=preserving)
+
+    def _publish(self, revision: int, instance: pb.Instance, *, preserving: bool) -> None:
         turned = preserving != (self.preserved > 0)
         if turned:
             log.warning("self_preservation", on=not preserving, instances=self.size)
-        self.feed.publish(Change(told.revision, instance, self.preserved > 0, turned))
+        self.feed.publish(Change(revision, instance, self.preserved > 0, turned))
+        self._tell()
+
+    def _tell(self) -> None:
         self._told.set()
         self._told = asyncio.Event()
 
@@ -149,16 +173,20 @@ class Roster:
         while self.feed.revision < revision:
             await self._told.wait()
 
-    def forget(self, key: str) -> None:
-        """An instance that left long ago is no longer remembered."""
-        entry = self.entries.pop(key)
+    def forget(self, key: str) -> Entry | None:
+        """An instance is no longer remembered."""
+        entry = self.entries.pop(key, None)
+        if entry is None:
+            return None
         self._count(entry.instance, -1)
+        self._leave(entry)
         if self._by_token.get(_token(entry.instance.id)) is entry:
             del self._by_token[_token(entry.instance.id)]
         members = self._by_service[entry.instance.service]
         del members[key]
         if not members:
             del self._by_service[entry.instance.service]
+        return entry
 
     def _enter(self, key: str, instance: pb.Instance, now: float) -> Entry:
         if (before := self.entries.get(key)) is not None:
@@ -241,14 +269,17 @@ class Roster:
     def judge(self, entry: Entry, instance: pb.Instance, now: float) -> rules.Verdict | None:
         """How an instance that stands in the bucket as `instance` is to be from now on."""
         successor = self.successor(instance)
-        if successor is not None and instance.state != pb.INSTANCE_STATE_GONE:
+        # One that sends heartbeats lives: two processes may have been told the same address.
+        silent = now - entry.signs.beat_at > rules.MISSED * rules.expected_s(entry.signs, self.interval_s)
+        if successor is not None and silent and instance.state != pb.INSTANCE_STATE_GONE:
             return rules.Verdict(pb.INSTANCE_STATE_GONE, f"{successor.id} has taken its address")
         return rules.judge(instance, entry.signs, now, interval_s=self.interval_s, mass=self.mass(now))
 
     def successor(self, instance: pb.Instance) -> pb.Instance | None:
-        """The instance that has registered at the same address later."""
+        """The instance of the same service that has registered at the same address later."""
         there = (self.entries[key].instance for key in self._by_address.get(instance.address, ()))
-        later = [each for each in there if each.epoch > instance.epoch and each.id != instance.id]
+        ours = (each for each in there if each.service == instance.service and each.id != instance.id)
+        later = [each for each in ours if each.epoch > instance.epoch]
         return max(later, key=lambda each: each.epoch, default=None)
 
     def replaced(self, instance: pb.Instance) -> list[Entry]:
@@ -267,8 +298,10 @@ class Roster:
         return found
 
     def _in_question(self, entry: Entry, now: float) -> bool:
-        state = entry.instance.state
-        return state in rules.LIVING or rules.fell_lately(state, entry.signs, now, self.interval_s)
+        state, signs = entry.instance.state, entry.signs
+        if state in rules.LIVING or rules.fell_lately(state, signs, now, self.interval_s):
+            return True
+        return not entry.gone and rules.unreachable(signs, now, self.interval_s)
 
     def due(self, now: float) -> list[Entry]:
         """Those that are to be looked at now."""
@@ -339,11 +372,21 @@ def key_of(service: str, instance_id: str) -> str:
 
 
 def read(told: buckets.Entry) -> Known:
-    """What a value of the bucket says; the registration's own write is its epoch. Raises `DecodeError`."""
-    instance = pb.Instance.FromString(told.value)
+    """What a value of the bucket says; the registration's own write is its epoch.
+
+    Raises `ValueError` for what the registry has not written, such as the mark of a key that was deleted by hand.
+    """
+    try:
+        instance = pb.Instance.FromString(told.value)
+    except DecodeError as failure:
+        raise ValueError("no instance") from failure
+    _token(instance.id)
+    if key_of(instance.service, instance.id) != told.key or instance.state not in rules.SCORES:
+        raise ValueError("another instance, or none")
     instance.revision = told.revision
     instance.epoch = instance.epoch or told.revision
-    return Known(instance, int(told.headers.get(RENEWS, 0)))
+    left = cast("pb.InstanceState", int(told.headers.get(LEFT, 0)))
+    return Known(instance, int(told.headers.get(RENEWS, 0)), left)
 
 
 def _token(instance_id: str) -> bytes:

@@ -67,6 +67,7 @@ class RegistryRpc:
     async def Register(self, request: pb.RegisterRequest) -> pb.Registration:
         registry.check_owner(call.current().principal, request.name)
         await self._keeper.began()
+        registry.check_address(request.instance.address)
         self._check_place(request)
         contract = await self._keep_contract(request.contract)
         key, trail = key_of(request.name, request.instance.id), registry.trail(request.instance.id)
@@ -126,8 +127,12 @@ class RegistryRpc:
     def _check_place(self, request: pb.RegisterRequest) -> None:
         if other := self._roster.elsewhere(request.name, request.instance.id):
             raise errors.AlreadyExists(f"the instance is one of {other}")
-        asking = pb.Instance(id=request.instance.id, address=request.instance.address, epoch=request.epoch)
-        if request.epoch and self._roster.successor(asking) is not None:
+        before = self._roster.find(request.name, request.instance.id)
+        asking = pb.Instance(
+            id=request.instance.id, service=request.name, address=request.instance.address, epoch=request.epoch
+        )
+        ended = request.epoch > 0 and (before is None or before.gone)
+        if ended and self._roster.successor(asking) is not None:
             raise superseded()
 
     async def _keep_contract(self, contract: bytes) -> str:

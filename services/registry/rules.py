@@ -36,6 +36,8 @@ SLOW: Final = 3.0
 DEAD_GONE_S: Final = 3.0
 # From silent to gone.
 SILENT_GONE_S: Final = 30.0
+# Somebody answers the probe at its address, and no heartbeat has come for so long: it is another one.
+HEARTBEATS_GONE_S: Final = 300.0
 # So many silent at once, and half of all that live: it is more likely us. When the first of a half are judged, what was
 # heard of some others may have come late: four in ten are taken for half, one zone of three is not.
 MASS_MIN: Final = 3
@@ -73,6 +75,8 @@ class Signs:
     unanswered: int = 0
     unserving: int = 0
     refused_at: float = 0.0
+    # Since when there have been signs of life in a row.
+    alive_at: float = 0.0
     # The last checks, true for a good one, and when the state last turned.
     checks: deque[bool] = field(default_factory=lambda: deque(maxlen=CHECKS))
     turns: deque[float] = field(default_factory=lambda: deque(maxlen=FLAPPING_TURNS))
@@ -83,14 +87,14 @@ class Signs:
             # That the probe was not answered is explained.
             self.unanswered = 0
         self.gap_s, self.beat_at, self.heard_at, self.ready = now - self.beat_at, now, now, ready
-        self._count(good=ready)
+        self._count(now, good=ready)
 
     def answered(self, now: float, *, serving: bool) -> None:
         """The probe was answered."""
         self.heard_at = self.probed_at = now
         self.refused = self.unanswered = 0
         self.unserving = 0 if serving else self.unserving + 1
-        self._count(good=serving)
+        self._count(now, good=serving)
 
     def failed(self, now: float, *, refused: bool) -> None:
         """The probe was not answered; `refused`: because nobody listens."""
@@ -104,7 +108,9 @@ class Signs:
             self.refused_at = now
         self.refused += 1
 
-    def _count(self, *, good: bool) -> None:
+    def _count(self, now: float, *, good: bool) -> None:
+        if not self.alive:
+            self.alive_at = now
         self.alive += 1
         self.good = self.good + 1 if good else 0
         self.checks.append(good)
@@ -134,30 +140,38 @@ def _verdict(instance: pb.Instance, signs: Signs, now: float, interval_s: float,
     interval_s = expected_s(signs, interval_s)
     quiet_s = now - signs.heard_at
     if signs.refused >= FAILURES:
-        return _dead(instance, signs, now, interval_s)
+        return _dead(instance, signs, now, interval_s, mass=mass)
     if quiet_s > (MISSED + 1) * interval_s and signs.unanswered >= FAILURES:
-        return _silent(instance, quiet_s, mass=mass)
+        return _silent(instance, signs, now, mass=mass)
     if quiet_s > MISSED * interval_s:
         # It is being probed.
         return None
+    if beatless(signs, now) and not mass:
+        return Verdict(pb.INSTANCE_STATE_GONE, "no heartbeats, though somebody answers at its address")
     return _living(instance, signs, now, interval_s)
 
 
-def _dead(instance: pb.Instance, signs: Signs, now: float, interval_s: float) -> Verdict | None:
+def _dead(instance: pb.Instance, signs: Signs, now: float, interval_s: float, *, mass: bool) -> Verdict | None:
     ending = instance.state in (pb.INSTANCE_STATE_CRITICAL, pb.INSTANCE_STATE_DRAINING)
-    # One that sends heartbeats all the same lives, unreachable.
-    if ending and now - signs.refused_at > DEAD_GONE_S and now - signs.beat_at > MISSED * interval_s:
+    # One that sends heartbeats all the same lives, unreachable; many at once are so for us alone.
+    beating = now - signs.beat_at <= MISSED * interval_s
+    if beating and mass:
+        state = pb.INSTANCE_STATE_WARNING if instance.state == pb.INSTANCE_STATE_CRITICAL else instance.state
+        return Verdict(state, "unreachable together with many others: kept", preserved=True)
+    if ending and now - signs.refused_at > DEAD_GONE_S and not beating:
         return Verdict(pb.INSTANCE_STATE_GONE, "nobody listens at its address")
     if instance.state == pb.INSTANCE_STATE_DRAINING:
         return None
     return Verdict(pb.INSTANCE_STATE_CRITICAL, "nobody listens at its address")
 
 
-def _silent(instance: pb.Instance, quiet_s: float, *, mass: bool) -> Verdict | None:
+def _silent(instance: pb.Instance, signs: Signs, now: float, *, mass: bool) -> Verdict | None:
     if mass and instance.state in LIVING:
         return Verdict(instance.state, "silent together with many others: kept as it was", preserved=True)
     ending = instance.state in (pb.INSTANCE_STATE_CRITICAL, pb.INSTANCE_STATE_DRAINING)
-    if ending and quiet_s > SILENT_GONE_S and not mass:
+    # One that was kept for long has as much time as any other from when it is not.
+    since = max(signs.heard_at, *signs.turns) if signs.turns else signs.heard_at
+    if ending and now - since > SILENT_GONE_S and not mass:
         return Verdict(pb.INSTANCE_STATE_GONE, "silent, given up")
     if instance.state == pb.INSTANCE_STATE_DRAINING:
         return None
@@ -170,8 +184,8 @@ def _living(instance: pb.Instance, signs: Signs, now: float, interval_s: float) 
         return Verdict(state, "drained")
     if state == pb.INSTANCE_STATE_CRITICAL and signs.alive < needed(signs, now):
         return None
-    if state == pb.INSTANCE_STATE_STARTING and not signs.ready:
-        return Verdict(state, "registered")
+    if state in (pb.INSTANCE_STATE_STARTING, pb.INSTANCE_STATE_CRITICAL) and not signs.ready:
+        return Verdict(pb.INSTANCE_STATE_STARTING, "lives, has not said that it is ready")
     if trouble := _trouble(signs, now, interval_s):
         return Verdict(pb.INSTANCE_STATE_WARNING, trouble)
     enough = 1 if state == pb.INSTANCE_STATE_STARTING else needed(signs, now)
@@ -215,7 +229,19 @@ def suspect(signs: Signs, now: float, interval_s: float) -> bool:
     """
     slow = signs.gap_s > SLOW * interval_s
     late_s = now - signs.heard_at - MISSED * (expected_s(signs, interval_s) if slow else interval_s)
-    return late_s > 0 and not signs.refused
+    silent = late_s > 0 and not signs.refused
+    return silent or unreachable(signs, now, interval_s) or beatless(signs, now)
+
+
+def unreachable(signs: Signs, now: float, interval_s: float) -> bool:
+    """Whether an instance sends heartbeats though its host said that nobody listens there: that was no proof."""
+    beating = now - signs.beat_at <= MISSED * expected_s(signs, interval_s)
+    return beating and signs.refused >= FAILURES and signs.beat_at > signs.refused_at
+
+
+def beatless(signs: Signs, now: float) -> bool:
+    """Whether an instance has answered the probe for long, and sent no heartbeats."""
+    return now - max(signs.beat_at, signs.alive_at) > HEARTBEATS_GONE_S
 
 
 def fell_lately(state: pb.InstanceState, signs: Signs, now: float, interval_s: float) -> bool:

@@ -1,8 +1,9 @@
 """The queries of registry."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -40,6 +41,24 @@ async def instances_at(session: AsyncSession, service: str, moment: datetime) ->
     # What was written before the history kept the instances has none.
     shown = sa.and_(sa.not_(gone_long_ago), last.c.instance != b"")
     return (await session.scalars(sa.select(last.c.instance).where(shown).order_by(last.c.revision))).all()
+
+
+async def one_by_one(session: AsyncSession) -> None:
+    """Wait until nobody else writes the history: what is told of it is in its order."""
+    await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('registry-history', 0))"))
+
+
+async def last(session: AsyncSession, instances: Collection[pb.Instance]) -> dict[str, tuple[datetime, int]]:
+    """The moment and the revision of the last change of each instance that the history has."""
+    services = {each.service for each in instances}
+    moment = (HistoryEntry.occurred_at, HistoryEntry.revision)
+    query = (
+        sa.select(HistoryEntry.instance_id, *moment)
+        .where(HistoryEntry.service.in_(services), HistoryEntry.instance_id.in_({UUID(each.id) for each in instances}))
+        .ext(postgresql.distinct_on(HistoryEntry.instance_id))
+        .order_by(HistoryEntry.instance_id, *(column.desc() for column in moment))
+    )
+    return {str(row[0]): (row[1], row[2]) for row in (await session.execute(query)).all()}
 
 
 def history_of(service: str, instance_id: str) -> "sa.Select[Any]":

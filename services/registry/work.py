@@ -51,6 +51,8 @@ class Work:
         self._probe = probe
         self._stream = bucket.stream
         self._looked_at = roster.now()
+        # Until which revision the bucket keeps of each instance no more than its last value.
+        self._pruned = 0
         self._subject = f"{peers.SUBJECT}.{bucket.stream}"
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,12 +186,17 @@ class Work:
             self._roster.heard(process, heard, now)
 
     async def forget(self) -> None:
-        """Forget those that left long ago, once the history has them."""
-        found = self._roster.forgettable()
-        written = await self._written() if found else 0
-        for entry in found:
+        """Forget who left long ago, and what the others were before, once the history has it."""
+        written = await self._written()
+        for entry in self._roster.forgettable():
             if entry.instance.revision <= written:
                 await self._keeper.forget(entry)
+        now = self._roster.now()
+        for entry in list(self._roster.entries.values()):
+            changed = entry.instance.revision > max(self._pruned, entry.instance.epoch)
+            if changed and self._peers.responsible(entry.key, entry.home, now):
+                await self._keeper.prune(entry, until=written)
+        self._pruned = written
 
     async def _written(self) -> int:
         """Until which revision the history is complete. Raises `Unavailable`."""

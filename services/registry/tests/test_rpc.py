@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.client import Client as Nats
 from switchyard.registry.v1 import registry_pb2 as pb
 
 from chassis import errors
+from services.registry.roster import RENEWS
 from services.registry.tests.conftest import CONTRACT, Listen, Registry, Start, request
 
 
@@ -62,13 +64,13 @@ class TestRegister:
 
         assert again.epoch > first.epoch
 
-    async def test_whose_address_is_taken_is_gone_and_stays_so(self, registry: Registry, name: str) -> None:
+    async def test_who_ended_and_whose_address_is_taken_stays_gone(self, registry: Registry, name: str) -> None:
         before = await registry.register(name)
+        await registry.acting(name).Deregister(pb.DeregisterRequest(name=name, instance_id=before.id))
 
-        after = await registry.register(name, address=before.address)
+        await registry.register(name, address=before.address)
 
         assert await registry.state(name) == [pb.INSTANCE_STATE_GONE, pb.INSTANCE_STATE_PASSING]
-        assert after.address == before.address
         for attempt in (
             registry.beat(before),
             registry.register(name, id=before.id, address=before.address, epoch=before.epoch),
@@ -76,6 +78,24 @@ class TestRegister:
             with pytest.raises(errors.Conflict) as refused:
                 await attempt
             assert refused.value.code == "SUPERSEDED"
+
+    async def test_two_that_live_at_one_address_leave_each_other_alone(self, registry: Registry, name: str) -> None:
+        before = await registry.register(name)
+        after = await registry.register(name, address=before.address)
+
+        await registry.beat(before)
+        again = await registry.register(name, id=before.id, address=before.address, epoch=before.epoch)
+        await registry.beat(again)
+        await registry.beat(after)
+
+        assert await registry.state(name) == [pb.INSTANCE_STATE_PASSING] * 2
+
+    @pytest.mark.parametrize("address", ["0.0.0.0:7001", "[::]:7001", ":7001", "7001"])
+    async def test_an_address_that_is_every_hosts_is_refused(self, registry: Registry, name: str, address: str) -> None:
+        with pytest.raises(errors.Invalid) as refused:
+            await registry.register(name, address=address)
+
+        assert "address" in refused.value.fields
 
 
 class TestHeartbeat:
@@ -139,6 +159,60 @@ class TestDrain:
         await second.beat(again)
 
         assert await second.state(name) == await first.state(name) == [pb.INSTANCE_STATE_DRAINING]
+
+    async def test_it_survives_that_the_process_was_given_up(self, registry: Registry, name: str) -> None:
+        instance = await registry.register(name)
+        told = pb.DrainRequest(name=name, instance_id=instance.id)
+        await registry.acting(name).Drain(told)
+        await registry.acting(name).Deregister(pb.DeregisterRequest(name=name, instance_id=instance.id))
+
+        again = await registry.register(name, id=instance.id, epoch=instance.epoch)
+        await registry.beat(again)
+
+        assert await registry.state(name) == [pb.INSTANCE_STATE_DRAINING]
+
+
+class TestDeletedByHand:
+    async def test_who_lives_registers_again_and_nobody_else_notices(
+        self, start: Start, name: str, nats_client: Nats
+    ) -> None:
+        running = await start()
+        deleted, other = await running.register(name), await running.register(name)
+        watching = aiter(running.acting(name).Watch(pb.WatchRequest()))
+        await anext(watching)
+        subject = running.bucket.subjects.replace(">", f"{name}.{deleted.id}")
+
+        await nats_client.jetstream().publish(subject, b"", headers={"KV-Operation": "DEL"})
+        told = await anext(watching)
+        with pytest.raises(errors.NotFound):
+            await running.beat(deleted)
+        later = await start()
+        again = await later.register(name, id=deleted.id, epoch=deleted.epoch)
+
+        assert [(each.id, each.state) for each in told.instances] == [(deleted.id, pb.INSTANCE_STATE_GONE)]
+        assert again.epoch > other.epoch
+        assert await running.state(name) == await later.state(name) == [pb.INSTANCE_STATE_PASSING] * 2
+        assert [each.instance_id for each in await running.history(name, 6)][:2] == [deleted.id] * 2
+
+    @pytest.mark.parametrize(
+        ("value", "headers"), [(b"\xff", {}), (b"", {}), (None, {RENEWS: "x"})], ids=["value", "key", "header"]
+    )
+    async def test_what_is_no_instance_is_none(
+        self, start: Start, name: str, nats_client: Nats, value: bytes | None, headers: dict[str, str]
+    ) -> None:
+        running = await start()
+        instance = await running.register(name)
+        stored = await running.bucket.get(f"{name}.{instance.id}")
+        assert stored is not None
+        subject = running.bucket.subjects.replace(">", f"{name}.{instance.id}")
+
+        await nats_client.jetstream().publish(subject, stored.value if value is None else value, headers=headers)
+        await nats_client.jetstream().publish(f"{subject}.more", stored.value)
+        later = await start()
+        again = await later.register(name, id=instance.id, epoch=instance.epoch)
+
+        assert await running.state(name) == await later.state(name) == [pb.INSTANCE_STATE_PASSING]
+        assert again.epoch > instance.epoch
 
 
 class TestWatch:

@@ -65,6 +65,33 @@ class TestHeartbeats:
         assert not rules.overdue(signs, 127, 1)
         assert rules.overdue(signs, 128, 1)
 
+    def test_one_that_was_never_ready_is_starting_again(self) -> None:
+        signs = _signs(beats=0)
+        signs.failed(98, refused=False)
+        signs.failed(98.5, refused=False)
+        for second in (99, 100):
+            signs.beat(second, ready=False, interval_s=1)
+
+        assert _state(CRITICAL, signs, 100) == STARTING
+
+    def test_missing_for_minutes_it_is_gone_whoever_answers_at_its_address(self) -> None:
+        states = []
+        for state in (WARNING, DRAINING):
+            signs = _signs()
+            for second in range(101, 402):
+                signs.answered(second, serving=True)
+                if second in (399, 401):
+                    states.append(_state(state, signs, second))
+
+        assert states == [WARNING, GONE, DRAINING, GONE]
+
+    def test_one_that_was_silent_for_minutes_has_as_long_for_the_first(self) -> None:
+        signs = _signs()
+        signs.failed(102.3, refused=False)
+        signs.answered(900, serving=True)
+
+        assert _state(WARNING, signs, 900) == WARNING
+
 
 class TestProofOfDeath:
     def test_takes_two_refusals(self) -> None:
@@ -81,6 +108,17 @@ class TestProofOfDeath:
         signs.failed(101.9, refused=True)
 
         assert _state(PASSING, signs, 101.9, mass=True) == CRITICAL
+
+    def test_of_many_that_send_heartbeats_since_is_none(self) -> None:
+        signs = _signs()
+        signs.failed(99.5, refused=True)
+        signs.failed(99.6, refused=True)
+        signs.beat(100, ready=True, interval_s=1)
+
+        assert rules.suspect(signs, 100.5, 1)
+        assert [_state(state, signs, 100.5, mass=True) for state in (PASSING, CRITICAL)] == [PASSING, WARNING]
+        assert not rules.unreachable(signs, 102, 1)
+        assert _state(PASSING, signs, 102, mass=True) == CRITICAL
 
     @pytest.mark.parametrize("state", [CRITICAL, DRAINING])
     def test_after_a_while_it_is_gone(self, state: pb.InstanceState) -> None:
@@ -118,6 +156,12 @@ class TestSilence:
 
     def test_is_given_up_after_half_a_minute(self) -> None:
         assert [_state(CRITICAL, self._silent(), now) for now in (130, 130.1)] == [CRITICAL, GONE]
+
+    def test_is_given_up_half_a_minute_after_it_is_kept_no_more(self) -> None:
+        signs = self._silent()
+        signs.turns.append(400)
+
+        assert [_state(CRITICAL, signs, now) for now in (430, 430.1)] == [CRITICAL, GONE]
 
     def test_of_a_drained_one_leaves_it_drained(self) -> None:
         assert _state(DRAINING, self._silent(), 110) == DRAINING

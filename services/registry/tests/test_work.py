@@ -4,6 +4,7 @@ The bucket and the words between the processes are real. Nothing happens by itse
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,16 +18,16 @@ from uuid_utils.compat import uuid7
 from chassis import streams
 from chassis.buckets import Bucket
 from chassis.embedded import EmbeddedServers
-from services.registry import registry
+from services.registry import keeper, registry, rules
 from services.registry.keeper import Keeper
 from services.registry.peers import Peers
 from services.registry.probing import Answer
-from services.registry.roster import Entry, Roster, key_of
+from services.registry.roster import Entry, Known, Roster, key_of
 from services.registry.tests.conftest import request
 from services.registry.work import Work
 
 PASSING, CRITICAL = pb.INSTANCE_STATE_PASSING, pb.INSTANCE_STATE_CRITICAL
-DRAINING, GONE = pb.INSTANCE_STATE_DRAINING, pb.INSTANCE_STATE_GONE
+WARNING, DRAINING, GONE = pb.INSTANCE_STATE_WARNING, pb.INSTANCE_STATE_DRAINING, pb.INSTANCE_STATE_GONE
 
 
 @dataclass
@@ -49,9 +50,10 @@ class Process:
         self.world = world
         self.peers = Peers()
         self.roster = Roster(now=lambda: world.now)
-        kept = Bucket(nats, bucket, replicas=1, history=64)
+        kept = Bucket(nats, bucket, replicas=1, history=keeper.HISTORY)
         self.keeper = Keeper(kept, self.roster)
         self.nats = nats
+        self.bucket = bucket
         self.work = Work(nats, self.roster, self.keeper, self.peers, kept, world.probe)
         self.following = asyncio.create_task(self.keeper.run())
 
@@ -195,10 +197,42 @@ class TestOneProcess:
         before = await process.register()
         after = await process.register(address=before.instance.address)
         other = await start()
+        await pass_time(1, other, process, beating={process: [after]})
+        soon = other.state(before)
 
-        await pass_time(1, other)
+        await pass_time(5, other, process, beating={process: [after]})
 
-        assert (other.state(before), other.state(after)) == (GONE, PASSING)
+        assert (soon, other.state(before), other.state(after)) == (PASSING, GONE, PASSING)
+        assert other.roster.entries[before.key].instance.reason == f"{after.instance.id} has taken its address"
+
+    async def test_nobody_takes_the_address_of_another_service(self, start: Start, world: World) -> None:
+        process = await start()
+        entry = await process.register()
+        asked = request("auth", address=entry.instance.address)
+        await process.keeper.change(
+            key_of("auth", asked.instance.id), lambda known: registry.registered(known, asked, "")
+        )
+
+        await pass_time(5, process)
+
+        assert process.state(entry) == WARNING
+
+    async def test_a_registration_that_was_sent_twice_is_written_once(self, start: Start) -> None:
+        first, second = await start(), await start()
+        asked = request("orders")
+        key = key_of("orders", asked.instance.id)
+
+        async def register(process: Process, epoch: int) -> pb.Instance:
+            asked.epoch = epoch
+            made = await process.keeper.change(key, lambda known: registry.registered(known, asked, ""), renews=epoch)
+            assert made is not None
+            return made
+
+        one, other = await asyncio.gather(register(first, 0), register(second, 0))
+        renewed = await register(first, one.epoch)
+        late = await register(second, one.epoch)
+
+        assert one.epoch == other.epoch < renewed.epoch == late.epoch
 
 
 class TestSelfPreservation:
@@ -253,6 +287,45 @@ class TestSelfPreservation:
 
         assert process.state(lost[0]) in (CRITICAL, GONE)
         assert {process.state(entry) for entry in lost[1:]} == {PASSING}
+
+    async def test_when_the_registry_itself_reaches_nobody_all_are_kept(self, start: Start, world: World) -> None:
+        process = await start()
+        entries = await self._with(process, 10)
+        dead = await process.register()
+        world.answers.update((entry.instance.address, Answer.REFUSED) for entry in [*entries, dead])
+
+        await pass_time(15, process, beating={process: entries})
+
+        assert process.state(dead) == GONE
+        assert {process.state(entry) for entry in entries} <= {PASSING, WARNING}
+        assert process.roster.preserved == 10
+
+        world.answers.clear()
+        await pass_time(15, process, beating={process: entries})
+
+        assert {process.state(entry) for entry in entries} == {PASSING}
+        assert process.roster.preserved == 0
+
+    async def test_who_is_kept_no_more_is_waited_for_like_any_other(self, start: Start, world: World) -> None:
+        process = await start()
+        lost, well = await self._with(process, 5), await self._with(process, 5)
+        world.answers.update((entry.instance.address, Answer.SILENT) for entry in lost)
+        await pass_time(60, process, beating={process: well})
+        world.answers.update((entry.instance.address, Answer.SERVING) for entry in lost[1:])
+
+        await pass_time(20, process, beating={process: [*well, *lost[1:]]})
+        waited = process.state(lost[0])
+        await pass_time(20, process, beating={process: [*well, *lost[1:]]})
+
+        assert (waited, process.state(lost[0])) == (CRITICAL, GONE)
+
+    async def test_that_nobody_sends_heartbeats_is_not_their_end(self, start: Start, world: World) -> None:
+        process = await start()
+        await self._with(process, 4)
+
+        await pass_time(rules.HEARTBEATS_GONE_S + 10, process)
+
+        assert process.states() == {WARNING}
 
 
 class TestTwoProcesses:
@@ -362,6 +435,22 @@ class TestRestart:
 
 
 class TestForget:
+    async def test_what_an_instance_was_is_dropped_once_it_is_written_down(self, start: Start) -> None:
+        process = await start()
+        entry = await process.register()
+        bucket = Bucket(process.nats, process.bucket, replicas=1)
+        for number in range(100):
+            state = DRAINING if number % 2 else PASSING
+            await process.keeper.change(entry.key, functools.partial(_turned, state=state))
+        waiting = await _values(process)
+
+        await process.keeper.prune(entry, until=50)
+        later = await _values(process)
+        await process.keeper.prune(entry, until=1000)
+
+        assert (waiting, later, await _values(process)) == (102, 52, 1)
+        assert (await bucket.get(entry.key)) is not None
+
     async def test_who_left_a_day_ago_is_forgotten_once_it_is_written_down(self, start: Start, world: World) -> None:
         process = await start()
         entry = await process.register()
@@ -373,3 +462,13 @@ class TestForget:
 
         assert (process.roster.entries, later.roster.entries) == ({}, {})
         assert (await later.register(id=entry.instance.id, address=entry.instance.address)).instance.state == PASSING
+
+
+def _turned(known: Known | None, state: pb.InstanceState) -> pb.Instance:
+    assert known is not None
+    return keeper.turned(known.instance, state, "")
+
+
+async def _values(process: Process) -> int:
+    """How many values the bucket keeps."""
+    return (await process.nats.jetstream().stream_info(f"KV_{process.bucket}")).state.messages

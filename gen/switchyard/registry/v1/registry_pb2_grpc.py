@@ -128,7 +128,8 @@ class RegistryServiceServicer:
     def Register(self, request, context):
         """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
         every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
-        cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
+        cannot overwrite. An instance that registers at the address of another one of its service takes its place: that one
+        is gone as soon as its heartbeats are overdue. One address for all hosts, such as `0.0.0.0`, is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class RegistryServiceStub:
     Register: _grpc.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.Registration]
     """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
     every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
-    cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
+    cannot overwrite. An instance that registers at the address of another one of its service takes its place: that one
+    is gone as soon as its heartbeats are overdue. One address for all hosts, such as `0.0.0.0`, is refused.
     """
     Heartbeat: _grpc.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _empty_pb2.Empty]
     """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`."""
@@ -83,7 +84,8 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
     Register: _aio.UnaryUnaryMultiCallable[_registry_pb2.RegisterRequest, _registry_pb2.Registration]  # type: ignore[assignment]
     """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
     every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
-    cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
+    cannot overwrite. An instance that registers at the address of another one of its service takes its place: that one
+    is gone as soon as its heartbeats are overdue. One address for all hosts, such as `0.0.0.0`, is refused.
     """
     Heartbeat: _aio.UnaryUnaryMultiCallable[_registry_pb2.HeartbeatRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """A sign of life. An unknown instance is NOT_FOUND: the process registers again. A past epoch is 409 `SUPERSEDED`."""
@@ -148,7 +150,8 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_registry_pb2.Registration, _abc.Awaitable[_registry_pb2.Registration]]:
         """Register an instance, or register it again under a new epoch. The answer carries the epoch that every heartbeat, and
         every later registration of the same id, must repeat: 409 `SUPERSEDED` for a process that has a successor, which it
-        cannot overwrite. An instance that registers at the address of another one has taken its place: that one is gone.
+        cannot overwrite. An instance that registers at the address of another one of its service takes its place: that one
+        is gone as soon as its heartbeats are overdue. One address for all hosts, such as `0.0.0.0`, is refused.
         """
 
     @_abc_1.abstractmethod
