@@ -36,6 +36,6 @@ class HistoryEntry(Base):
     occurred_at: Mapped[datetime] = mapped_column(sa.DateTime(timezone=True))
     health_score: Mapped[int]
     # The revision of the bucket that the change was.
-    revision: Mapped[int]
+    revision: Mapped[int] = mapped_column(sa.BigInteger)
     # The whole instance after the change: a serialized `switchyard.registry.v1.Instance`.
     instance: Mapped[bytes]
