@@ -95,6 +95,27 @@ class TestTake:
 
         assert not known.see(101.0)
 
+    def test_an_id_that_comes_in_two_locks_is_found_where_it_stands(self, known: Known) -> None:
+        wish = known.enter(100.0)
+        other, key = Written(), key_of(TENANT, "another")
+        other.enter(wish)
+        known.documents.take(Document(key, other.lock, 7), 100.0)
+        elsewhere = known.documents.is_elsewhere(KEY, wish.id)
+        found = []
+
+        known.written.release(wish)
+        known.see(101.0)
+        found.append(known.documents.find(TENANT, wish.id))
+        other.release(wish)
+        known.documents.take(Document(key, other.lock, 8), 102.0)
+        found.append(known.documents.find(TENANT, wish.id))
+        known.documents.forget(101.5 + FREE_S)
+        found.append(known.documents.find(TENANT, wish.id))
+
+        assert elsewhere
+        assert not known.documents.is_elsewhere(KEY, wish.id)
+        assert found == [key] * 3
+
     def test_a_lease_is_found_until_the_lock_is_forgotten(self, known: Known) -> None:
         wish = known.enter(100.0)
         known.written.release(wish)

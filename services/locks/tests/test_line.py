@@ -12,9 +12,9 @@ from nats.aio.client import Client as Nats
 from switchyard.locks.v1.stored_pb2 import StoredLease, StoredLock
 from uuid_utils.compat import uuid7
 
-from chassis import errors, periodic
+from chassis import clock, errors, periodic
 from chassis.buckets import Bucket
-from services.locks import documents, locks, work
+from services.locks import documents, keeper, locks, work
 from services.locks.hosts import Hosts
 from services.locks.keeper import Keeper
 from services.locks.line import Line
@@ -221,6 +221,53 @@ class TestAcquire:
         assert lease is not None
         assert lease.renewals == 1
 
+    async def test_after_an_answer_that_never_came_the_same_wish_may_come_again(
+        self, two: tuple[Process, Process], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bucket, wish = two[0].bucket, two[0].wish()
+
+        async def put(*args: Any, **values: Any) -> int:
+            # Written, and nobody here knows.
+            await Bucket.put(bucket, *args, **values)
+            raise errors.Unavailable
+
+        with monkeypatch.context() as patch:
+            patch.setattr(keeper, "PATIENCE_S", 0.0)
+            patch.setattr(bucket, "put", put)
+            with pytest.raises(errors.Unavailable):
+                await two[0].acquire(key, wish)
+        await until(lambda: two[1].keeper.documents.get(key).revision > 0 and not two[1].lock(key).leases)
+
+        assert await two[1].acquire(key, two[1].wish(id=wish.id)) is not None
+
+    async def test_an_id_that_stands_in_another_lock_is_refused(
+        self, two: tuple[Process, Process], keys: Iterator[str]
+    ) -> None:
+        wish = two[0].wish()
+        await two[0].acquire(next(keys), wish)
+
+        with pytest.raises(errors.Conflict) as refused:
+            await two[0].acquire(next(keys), wish)
+
+        assert refused.value.code == "LOCK_MISMATCH"
+
+
+class TestRenew:
+    async def test_what_is_taken_away_by_the_same_write_is_lost(self, two: tuple[Process, Process], key: str) -> None:
+        process, wish = two[0], two[0].wish()
+        lease = await process.acquire(key, wish)
+        assert lease is not None
+        # While this is written the others come together.
+        writing = process.keeper.begin(key, partial(locks.enter, wish=process.wish(), wait=True, now=clock.now()))
+        await asyncio.sleep(0)
+        renewing = asyncio.create_task(process.line.renew(key, wish.id, wish.holder, None))
+        await asyncio.sleep(0)
+        breaking = process.keeper.begin(key, partial(locks.break_, tokens={lease.token}, comment="", by="user:b"))
+        await asyncio.gather(writing, breaking)
+
+        with pytest.raises(errors.LeaseLost):
+            await renewing
+
 
 class TestForgotten:
     async def test_tokens_grow_after_a_lock_was_forgotten(self, two: tuple[Process, Process], key: str) -> None:
@@ -285,6 +332,21 @@ class TestHold:
         assert isinstance(second, StoredLease)
         assert (second.token, second.renewals) == (first.token, first.renewals + 1)
 
+    async def test_opened_again_after_it_was_lost_it_tells_how(self, two: tuple[Process, Process], key: str) -> None:
+        wish = two[0].wish()
+        first = two[0].line.hold(key, wish)
+        granted = await anext(first)
+        assert isinstance(granted, StoredLease)
+        await first.aclose()  # type: ignore[attr-defined]
+        breaking = partial(locks.break_, tokens={granted.token}, comment="it hangs", by="user:admin")
+        await two[0].keeper.change(key, breaking)
+
+        told = [each async for each in two[1].line.hold(key, two[1].wish(id=wish.id))]
+        with pytest.raises(errors.LeaseLost):
+            await anext(two[1].line.hold(key, two[1].wish(id=wish.id, holder="user:b")))
+
+        assert told == [Ended(locks.BROKEN, wish.holder, "", granted.token, "it hangs", "user:admin")]
+
     async def test_opened_again_within_a_moment_it_has_its_place(self, two: tuple[Process, Process], key: str) -> None:
         await two[0].acquire(key, two[0].wish())
         wish = two[0].wish()
@@ -337,6 +399,30 @@ class TestCircles:
         done, _ = await asyncio.wait([*older, younger], return_when=asyncio.FIRST_COMPLETED, timeout=20)
 
         assert [str(getattr(task.exception(), "code", "")) for task in done] == ["DEADLOCK"]
+
+    async def test_who_is_refused_and_granted_it_in_that_moment_has_left_nothing(
+        self, two: tuple[Process, Process], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = await two[0].acquire(key, two[0].wish())
+        wish = two[1].wish()
+        waiting = await two[1].standing(key, wish)
+        granted = asyncio.Event()
+
+        async def put(*args: Any, **values: Any) -> int:
+            await granted.wait()
+            return await Bucket.put(two[1].bucket, *args, **values)
+
+        monkeypatch.setattr(two[1].bucket, "put", put)
+        refusing = asyncio.create_task(two[1].line.refuse(key, wish.id, locks.deadlocked()))
+        with pytest.raises(errors.Conflict, match="circle"):
+            await waiting
+        assert held is not None
+        await two[0].release(key, held)
+        await until(lambda: locks.lease_of(two[0].lock(key), wish.id) is not None)
+        granted.set()
+        await refusing
+
+        await until(lambda: locks.is_free(two[0].lock(key)))
 
     async def test_three_in_a_circle(self, two: tuple[Process, Process], keys: Iterator[str]) -> None:
         named = list(keys)

@@ -1,7 +1,7 @@
 """What becomes of a lock: the rules, and any course of events against a small model."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -81,6 +81,12 @@ class Written:
 
     def position(self, wish: Wish) -> int | None:
         return locks.position_of(self.lock, wish.id)
+
+
+def _enter_all(lock: StoredLock, wishes: Iterable[Wish]) -> None:
+    for revision, wish in enumerate(wishes, start=1):
+        locks.enter(lock, wish=wish, wait=True, now=clock.now())
+        locks.settle(lock, revision)
 
 
 @pytest.fixture
@@ -163,6 +169,37 @@ class TestEnter:
             written.enter(a_wish())
 
         assert full.value.code == "LOCK_QUEUE_FULL"
+
+    def test_those_who_share_it_are_not_without_number(self, written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(locks, "LEASES_MAX", 2)
+        wishes = [written.enter(a_wish(mode=SHARED)) for _ in range(3)]
+
+        before = written.position(wishes[2])
+        written.release(wishes[0])
+
+        assert before == 0
+        assert written.holds(wishes[2])
+
+    def test_one_who_would_make_it_too_large_is_refused_and_all_else_goes_on(
+        self, written: Written, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "SIZE_MAX", locks.SIZE_MAX // 10)
+        long = "\U0001f512" * 60
+        wishes = [a_wish(owner=f"{number:04}{long}", permits=100) for number in range(200)]
+
+        with pytest.raises(errors.Exhausted) as full:
+            _enter_all(written.lock, wishes)
+        lock = written.lock
+        there = len(lock.leases) + len(lock.waiters)
+        tokens = {lease.token for lease in lock.leases}
+        locks.break_(lock, tokens=tokens, comment="Ж" * 500, by=f"user:{uuid.uuid4()}")
+        written.write()
+
+        assert full.value.code == "LOCK_QUEUE_FULL"
+        assert 100 < there < 200
+        assert all(written.holds(wish) for wish in wishes[100:there])
+        # A tenth of what NATS takes.
+        assert written.lock.ByteSize() < 1024 * 1024 / 10
 
     def test_a_write_grants_one_lease(self, written: Written) -> None:
         locks.enter(written.lock, wish=a_wish(permits=2), wait=True, now=clock.now())
@@ -317,6 +354,32 @@ class TestEnds:
 
         assert locks.is_free(written.lock)
 
+    def test_those_that_are_sent_again_after_hundreds_of_others_succeed(self, written: Written) -> None:
+        wishes = [a_wish(permits=300) for _ in range(300)]
+        _enter_all(written.lock, wishes)
+
+        for wish in (*wishes, *wishes):
+            locks.release(written.lock, lease_id=wish.id, holder=wish.holder)
+
+        assert locks.is_free(written.lock)
+
+    def test_what_is_remembered_has_an_end(self, written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(locks, "RELEASED_MAX", 2)
+        monkeypatch.setattr(locks, "LOST_MAX", 3)
+        holding = [written.enter(a_wish(permits=9)) for _ in range(9)]
+        for wish in holding[:3]:
+            written.release(wish)
+        broken = {written.lease(wish).token for wish in holding[3:6]}
+        locks.break_(written.lock, tokens=broken, comment="", by="user:b")
+        expired = {written.lose(wish) for wish in holding[6:]}
+
+        locks.told(written.lock, broken)
+        locks.told(written.lock, expired - {max(expired)})
+
+        remembered = [locks.ended_of(written.lock, wish.id) is not None for wish in holding]
+        assert remembered == [False, True, True, False, False, True, True, True, True]
+        assert [loss.token for loss in locks.untold(written.lock)] == [max(expired)]
+
     def test_who_waits_gives_the_place_back_and_does_not_come_again(self, written: Written) -> None:
         written.enter(a_wish())
         wish = written.enter(a_wish())
@@ -406,6 +469,41 @@ class TestLeave:
         written.enter(a_wish(id=wish.id, host="b"))
 
         locks.leave(written.lock, lease_id=wish.id, host="a")
+
+        assert written.holds(wish)
+
+    def test_what_its_caller_has_renewed_stays(self, written: Written) -> None:
+        wish = written.enter(a_wish(host="a"))
+        locks.renew(written.lock, lease_id=wish.id, holder=wish.holder, timeout_s=None, now=clock.now())
+
+        locks.leave(written.lock, lease_id=wish.id, host="a")
+
+        assert written.holds(wish)
+
+    def test_done_twice_it_takes_back_what_it_means_alone(self, written: Written) -> None:
+        first, second = (written.enter(a_wish(owner="task", host="a")) for _ in range(2))
+
+        for _ in range(2):
+            locks.leave(written.lock, lease_id=first.id, host="a")
+
+        assert written.holds(second)
+        assert not written.holds(first)
+
+    def test_what_was_acquired_again_elsewhere_is_taken_back_there(self, written: Written) -> None:
+        first = written.enter(a_wish(owner="task", host="a"))
+        locks.renew(written.lock, lease_id=first.id, holder=first.holder, timeout_s=None, now=clock.now())
+        second = written.enter(a_wish(owner="task", host="b"))
+
+        locks.leave(written.lock, lease_id=second.id, host="b")
+
+        assert written.holds(first)
+        assert not written.holds(second)
+
+    def test_who_never_heard_of_it_may_come_again(self, written: Written) -> None:
+        wish = written.enter(a_wish(host="a"))
+        locks.leave(written.lock, lease_id=wish.id, host="a")
+
+        written.enter(wish)
 
         assert written.holds(wish)
 

@@ -17,7 +17,7 @@ from chassis import errors
 from chassis.buckets import Bucket
 from chassis.identity import Principal
 from chassis.testing import Databases, Running, Serve, Tenant
-from services.locks import documents, locks
+from services.locks import documents, locks, losses
 from services.locks.__main__ import build
 
 
@@ -233,6 +233,18 @@ class TestRelease:
 
         assert not (await one.GetLock(pb.GetLockRequest(name="restock"))).held
 
+    async def test_sent_again_it_succeeds_with_a_process_that_has_just_begun(
+        self, serve: Serve, tenant: Tenant
+    ) -> None:
+        user = tenant.user()
+        one = _stub(await serve("locks", build), user)
+        lease = await one.Acquire(_acquire())
+        await one.Release(pb.ReleaseRequest(lock_id=lease.lock_id))
+
+        other = _stub(await serve("locks", build), user)
+
+        await other.Release(pb.ReleaseRequest(lock_id=lease.lock_id))
+
     async def test_what_was_acquired_again_is_free_when_each_is_given_back(self, serve: Serve, tenant: Tenant) -> None:
         stub = _stub(await serve("locks", build), tenant.user())
         first, second = [await stub.Acquire(_acquire(owner="task")) for _ in range(2)]
@@ -307,6 +319,31 @@ class TestBreakLock:
         assert (event["data"]["reason"], event["data"]["by"]) == ("broken", admin.name)
         assert (audited["action"], audited["actor"]) == ("locks.BreakLock", admin.name)
 
+    async def test_a_trail_that_is_in_the_way_is_told_later(
+        self,
+        serve: Serve,
+        tenant: Tenant,
+        databases: Databases,
+        nats_client: Nats,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        failures, tell = [errors.Conflict(code="CONTENTION")] * 2, losses.tell
+
+        async def tell_later(*told: Any) -> None:
+            if failures:
+                raise failures.pop()
+            await tell(*told)
+
+        monkeypatch.setattr(losses, "tell", tell_later)
+        stub = _stub(await serve("locks", build), tenant.user())
+        await stub.Acquire(_acquire())
+
+        broken = await stub.BreakLock(pb.BreakLockRequest(name="restock", reason="it hangs"))
+        await _all_told(nats_client, tenant)
+
+        assert not broken.held
+        assert [each.get("data", {}).get("reason") for each in await _outbox(databases, tenant)] == ["broken", None]
+
     async def test_the_next_in_line_keeps_it(self, serve: Serve, tenant: Tenant) -> None:
         stub = _stub(await serve("locks", build), tenant.user())
         await stub.Acquire(_acquire())
@@ -340,6 +377,22 @@ class TestLosses:
         event, audited = await _outbox(databases, tenant)
         assert (event["data"]["reason"], event["data"]["holder"]) == ("expired", user.name)
         assert audited["action"] == "locks.ExpireLease"
+
+    async def test_each_of_two_with_one_id_is_told(
+        self, serve: Serve, tenant: Tenant, databases: Databases, nats_client: Nats
+    ) -> None:
+        stub = _stub(await serve("locks", build), tenant.user())
+        chosen = str(uuid.uuid4())
+        following = stub.Hold(_hold(timeout=1, lock_id=chosen))
+        await following.read()
+        await following.read()
+        await _all_told(nats_client, tenant)
+
+        await stub.Acquire(_acquire("another", lock_id=chosen))
+        await stub.BreakLock(pb.BreakLockRequest(name="another", reason="it hangs"))
+
+        told = [event["data"]["reason"] for event in await _outbox(databases, tenant) if "data" in event]
+        assert told == ["expired", "broken"]
 
     async def test_what_a_dead_process_has_not_told_is_told_by_another(
         self, serve: Serve, tenant: Tenant, databases: Databases, nats_client: Nats
