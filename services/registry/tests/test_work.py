@@ -444,9 +444,9 @@ class TestForget:
             await process.keeper.change(entry.key, functools.partial(_turned, state=state))
         waiting = await _values(process)
 
-        await process.keeper.prune(entry, until=50)
+        await process.keeper.prune(entry, until=entry.instance.epoch + 49)
         later = await _values(process)
-        await process.keeper.prune(entry, until=1000)
+        await process.keeper.prune(entry, until=entry.instance.revision)
 
         assert (waiting, later, await _values(process)) == (102, 52, 1)
         assert (await bucket.get(entry.key)) is not None
