@@ -58,7 +58,7 @@ class Stale(Exception):
 
 
 class RemadeError(Exception):
-    """The bucket is another one than before: what is known of it is void, and its revisions begin again."""
+    """The bucket is another one than before: what is known of it is void."""
 
 
 @dataclass(frozen=True)
