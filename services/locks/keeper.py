@@ -13,11 +13,12 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from google.protobuf.message import DecodeError
 from switchyard.locks.v1.stored_pb2 import StoredLock
 
 from chassis import buckets, clock, errors
 from chassis.buckets import Bucket, CaughtUp, Entry
-from services.locks import locks
+from services.locks import documents, locks
 from services.locks.documents import Document, Documents
 from services.locks.hosts import Hosts
 
@@ -26,6 +27,8 @@ FREE_TTL_S: Final = 3600
 # A call waits for so long for a bucket that is choosing a new leader; that takes 2 to 7 seconds, and a call has 10.
 PATIENCE_S: Final = 8.5
 RETRY_S: Final = 0.1
+# The mark of a key that was deleted by NATS's own tools.
+_BY_HAND: Final = "KV-Operation"
 
 log = structlog.get_logger()
 
@@ -154,7 +157,7 @@ class Keeper:
         known = self.documents.get(entry.key)
         if known.revision >= entry.revision:
             return known
-        document = Document(entry.key, locks.read(entry.value, entry.revision), entry.revision)
+        document = Document(entry.key, _read(entry), entry.revision)
         self._take(document)
         return document
 
@@ -252,6 +255,19 @@ class Keeper:
         if len(locks.untold(lock)) > len(locks.untold(before.lock)):
             self.losses.put_nowait(before.key)
         return after
+
+
+def _read(entry: Entry) -> StoredLock:
+    """A lock. One whose document somebody has deleted by hand, or overwritten, is free: its tokens go on growing."""
+    if _BY_HAND in entry.headers:
+        log.warning("lock_deleted_by_hand", key=entry.key, revision=entry.revision)
+        return StoredLock()
+    try:
+        documents.tenant_of(entry.key)
+        return locks.read(entry.value, entry.revision)
+    except (DecodeError, ValueError) as failure:
+        log.warning("lock_unreadable", key=entry.key, revision=entry.revision, error=repr(failure))
+        return StoredLock()
 
 
 def _patient(commands: list[_Command], failure: errors.Error) -> list[_Command]:

@@ -362,6 +362,32 @@ class TestBreakLock:
             await stub.BreakLock(pb.BreakLockRequest(name="restock", reason="it hangs"))
 
 
+class TestDeletedByHand:
+    @pytest.mark.parametrize(
+        ("value", "headers"), [(b"", {"KV-Operation": "DEL"}), (b"garbage", {})], ids=["deleted", "overwritten"]
+    )
+    async def test_the_lock_is_free_for_whoever_is_next(
+        self, serve: Serve, tenant: Tenant, nats_client: Nats, value: bytes, headers: dict[str, str]
+    ) -> None:
+        running, user = await serve("locks", build), tenant.user()
+        stub = _stub(running, user)
+        held = await stub.Acquire(_acquire())
+        waiting = stub.Hold(_hold())
+        await waiting.read()
+
+        for key in (f"nobody.{tenant.id}", documents.key_of(tenant.id, "restock")):
+            await nats_client.jetstream().publish(f"$KV.locks.{key}", value, headers=headers)
+
+        lease = (await waiting.read()).granted
+        another = _stub(await serve("locks", build), user)
+        assert lease.fencing_token > held.fencing_token
+        with pytest.raises(errors.Conflict) as lost:
+            await another.Renew(pb.RenewRequest(lock_id=held.lock_id))
+        assert lost.value.code == "LEASE_LOST"
+        await another.Release(pb.ReleaseRequest(lock_id=lease.lock_id))
+        assert (await another.Acquire(_acquire())).acquired
+
+
 class TestLosses:
     async def test_an_expired_lease_is_told_once(
         self, serve: Serve, tenant: Tenant, databases: Databases, nats_client: Nats
