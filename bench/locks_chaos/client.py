@@ -1,4 +1,4 @@
-"""A process of clients, who take locks, write under them, and tell all that they ask and are answered.
+"""Clients, who take locks, write under them, and tell all that they ask and are answered.
 
 Each is as careful as a good client can be: it counts a lease's life from when it asked, and stops when that has passed.
 What no client can do is look at the clock after it has been paused: between the look and the write it may sleep for
@@ -8,8 +8,8 @@ long. There the fence stands.
 import asyncio
 import os
 import random
-import signal
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,6 @@ from uuid import UUID
 import grpc.aio
 import orjson
 import sqlalchemy as sa
-import uvloop
 from joserfc.jwk import OKPKey
 from switchyard.locks.v1 import locks_pb2 as pb
 from switchyard.locks.v1 import locks_pb2_grpc
@@ -41,6 +40,12 @@ TRIES_LAST = 40
 WORK_S = (0.03, 0.2)
 PIECES = (1, 4)
 FORGETS = 0.03
+# How often a lease is acquired again by its owner, and the one lock that may be broken is.
+AGAIN = 0.15
+BREAKS = 0.2
+BREAKABLE = "broken"
+# So often a wish is sent before it is given up.
+TRIES = 4
 REST_S = (0.0, 0.1)
 
 _WRITE = sa.text(
@@ -62,30 +67,23 @@ class Crowd:
     locks: dict[str, Rules]
 
 
-def main(crowd: Crowd) -> None:
-    process.begin(crowd.told)
-    uvloop.run(_Crowd(crowd).run())
-
-
-class _Crowd:
-    """The clients of one process."""
+class Shared:
+    """What the clients of one process share."""
 
     def __init__(self, crowd: Crowd) -> None:
         self.crowd = crowd
         key = OKPKey.import_key(dict(crowd.told.key))
-        granted = frozenset({"locks.read", "locks.write"})
+        granted = frozenset({"locks.read", "locks.write", "locks.break"})
         self.principal = Principal("user", str(uuid7()), crowd.tenant_id, permissions=granted)
         self.metadata = ((metadata.PASS, process.pass_of(self.principal, key)),)
         self.over = asyncio.Event()
+        self.channels = [grpc.aio.insecure_channel(each, options=rpc.OPTIONS) for each in crowd.addresses]
+        self.stubs = [locks_pb2_grpc.LocksServiceStub(each) for each in self.channels]
+        self.database = Database("chaos", crowd.database_url, pool=2)
         self._count = 0
 
-    async def run(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.over.set)
-        channels = [grpc.aio.insecure_channel(each, options=rpc.OPTIONS) for each in self.crowd.addresses]
-        self.stubs = [locks_pb2_grpc.LocksServiceStub(each) for each in channels]
-        self.database = Database("chaos", self.crowd.database_url, pool=2)
-        await asyncio.gather(*(_Client(self, number).run() for number in range(self.crowd.tasks)))
-        for channel in channels:
+    async def close(self) -> None:
+        for channel in self.channels:
             await channel.close()
         await self.database.close()
 
@@ -106,71 +104,73 @@ class _Lost(Exception):
     """The lease is over, or may be."""
 
 
-class _Client:
+class Client(ABC):
     """One client: one thing after the other."""
 
-    def __init__(self, crowd: _Crowd, number: int) -> None:
-        self._crowd = crowd
-        self._chosen = random.Random(f"{crowd.crowd.seed} {number}")
+    def __init__(self, crowd: Shared, number: int) -> None:
+        self.crowd = crowd
+        self.chosen = random.Random(f"{crowd.crowd.seed} {number}")
         self.name = f"{crowd.crowd.told.name}.{number}"
 
     async def run(self) -> None:
-        locks = self._crowd.crowd.locks
-        while not self._crowd.over.is_set():
-            await self._once(self._chosen.choice(list(locks)), self._chosen.choice(WAIT_S), tries=4)
-            await asyncio.sleep(self._chosen.uniform(*REST_S))
+        locks = self.crowd.crowd.locks
+        while not self.crowd.over.is_set():
+            await self.once(self.chosen.choice(list(locks)), self.chosen.choice(WAIT_S), last=False)
+            await asyncio.sleep(self.chosen.uniform(*REST_S))
         # Nothing is in anybody's way any more: each lock can be had by everybody in turn.
-        for lock in self._chosen.sample(list(locks), 2):
+        for lock in self.chosen.sample(list(locks), 2):
             for _ in range(TRIES_LAST):
-                if await self._once(lock, 5, tries=4, last=True):
+                if await self.once(lock, 5, last=True):
                     break
             else:
                 raise SystemExit(f"{self.name} did not get {lock}")
 
-    async def _once(self, lock: str, wait_s: int, *, tries: int, last: bool = False) -> bool:
+    @abstractmethod
+    async def once(self, lock: str, wait_s: int, *, last: bool) -> bool:
+        """Work under a lock; whether it was had."""
+
+    def wish(self, lock: str, wait_s: int) -> pb.AcquireRequest:
         wish = pb.AcquireRequest(lock_name=lock, timeout=TTL_S, blocking_timeout=wait_s, lock_id=str(uuid7()))
-        rules = self._crowd.crowd.locks[lock]
-        if rules.permits > 1:
-            wish.permits = rules.permits
-        if rules.shared and self._chosen.random() < 0.7:
-            wish.mode = pb.LOCK_MODE_SHARED
-        lease = _Lease(self, wish)
-        if not await lease.acquire(tries):
-            return False
-        try:
-            for number in range(1 if last else self._chosen.randint(*PIECES)):
-                await lease.keep()
-                self._crowd.tell(client=self.name, works=lock)
-                await asyncio.sleep(self._chosen.uniform(*WORK_S))
-                if rules == Rules():
-                    # Those who share a lock have no order that a fence could keep.
-                    await lease.write(number)
-            if last or self._chosen.random() > FORGETS:
-                await lease.release()
-        except _Lost:
-            pass
-        return True
+        rules = self.crowd.crowd.locks[lock]
+        wish.permits = rules.permits
+        shared = rules.shared and self.chosen.random() < 0.7
+        wish.mode = pb.LOCK_MODE_SHARED if shared else pb.LOCK_MODE_EXCLUSIVE
+        return wish
+
+    async def work(self, lock: str) -> None:
+        self.crowd.tell(client=self.name, works=lock)
+        await asyncio.sleep(self.chosen.uniform(*WORK_S))
 
     async def call(self, method: str, request: Any, patience_s: float) -> Any:
         """One try, of one process. Raises `chassis.errors.Error`."""
-        stub = self._chosen.choice(self._crowd.stubs)
+        stub = self.chosen.choice(self.crowd.stubs)
         try:
-            return await getattr(stub, method)(request, metadata=self._crowd.metadata, timeout=patience_s)
+            return await getattr(stub, method)(request, metadata=self.crowd.metadata, timeout=patience_s)
         except grpc.aio.AioRpcError as failure:
             raise errors.from_rpc_error(failure) from failure
 
     def ask(self, kind: str, lock: str, **more: Any) -> int:
-        return self._crowd.ask(self.name, kind, lock, **more)
+        return self.crowd.ask(self.name, kind, lock, **more)
 
     def answer(self, call: int, outcome: str, **more: Any) -> None:
-        self._crowd.answer(self.name, call, outcome, **more)
+        self.crowd.answer(self.name, call, outcome, **more)
 
-    async def write(self, lease: pb.Lease, number: int) -> str:
+    async def write(self, lease: fencing.Fence, number: int, *, late: bool) -> str:
         """A fenced write, as any service does it."""
+        lock, token = lease.lock_name, lease.fencing_token
+        if self.crowd.crowd.locks[lock] != Rules():
+            # Those who share a lock have no order that a fence could keep.
+            return OK
+        call = self.ask("write", lock, token=token, number=number, late=late)
+        outcome = await self._write(lease, number)
+        self.answer(call, outcome)
+        return outcome
+
+    async def _write(self, lease: fencing.Fence, number: int) -> str:
         row = {"lock": lease.lock_name, "token": lease.fencing_token, "number": number, "client": self.name}
-        row["tenant"] = self._crowd.crowd.tenant_id
+        row["tenant"] = self.crowd.crowd.tenant_id
         try:
-            async with self._crowd.database.transaction(self._crowd.principal) as session:
+            async with self.crowd.database.transaction(self.crowd.principal) as session:
                 await fencing.fenced(session, lease)
                 await session.execute(_WRITE, row)
         except errors.Conflict:
@@ -180,10 +180,54 @@ class _Client:
         return OK
 
 
+class Plain(Client):
+    """One that makes each call itself."""
+
+    async def once(self, lock: str, wait_s: int, *, last: bool) -> bool:
+        if not last and lock == BREAKABLE and self.chosen.random() < BREAKS:
+            await self._break()
+        wish = self.wish(lock, wait_s)
+        again = not last and self.chosen.random() < AGAIN
+        if again:
+            wish.owner = str(uuid7())
+        lease = _Lease(self, wish)
+        if not await lease.acquire():
+            return False
+        try:
+            for number in range(1 if last else self.chosen.randint(*PIECES)):
+                await lease.keep()
+                await self.work(lock)
+                await lease.write(number)
+            if again:
+                await lease.again()
+                await self.work(lock)
+                await lease.write(PIECES[1])
+                await lease.leave()
+                await self.work(lock)
+                await lease.write(PIECES[1] + 1)
+            if last or self.chosen.random() > FORGETS:
+                await lease.release()
+        except _Lost:
+            pass
+        return True
+
+    async def _break(self) -> None:
+        comment = str(uuid7())
+        call = self.ask("break", BREAKABLE, said=comment)
+        try:
+            await self.call("BreakLock", pb.BreakLockRequest(name=BREAKABLE, reason=comment), PATIENCE_S)
+        except errors.NotFound:
+            self.answer(call, REFUSED)
+        except errors.Error:
+            self.answer(call, UNKNOWN)
+        else:
+            self.answer(call, OK)
+
+
 class _Lease:
     """A lease, as its client sees it."""
 
-    def __init__(self, client: _Client, wish: pb.AcquireRequest) -> None:
+    def __init__(self, client: Plain, wish: pb.AcquireRequest) -> None:
         self._client = client
         self._wish = wish
         self._lock = wish.lock_name
@@ -195,29 +239,53 @@ class _Lease:
         token: int = self._granted.fencing_token
         return token
 
-    async def acquire(self, tries: int) -> bool:
+    async def acquire(self) -> bool:
+        found = await self._ask("acquire", self._wish)
+        if found is not None:
+            self._granted = found
+        return found is not None
+
+    async def again(self) -> None:
+        """Acquire it once more; raises `_Lost` when that is not certain."""
+        self._other = pb.AcquireRequest()
+        self._other.CopyFrom(self._wish)
+        self._other.lock_id = str(uuid7())
+        found = await self._ask("again", self._other, token=self._token)
+        if found is None or found.fencing_token != self._token:
+            raise _Lost
+
+    async def leave(self) -> None:
+        """Give it back once, by either id; raises `_Lost` when that is not certain."""
+        if self._client.chosen.random() < 0.5:
+            self._wish, self._other = self._other, self._wish
+        if not await self._give_back("leave", self._other.lock_id):
+            raise _Lost
+
+    async def release(self) -> None:
+        await self._give_back("release", self._wish.lock_id)
+
+    async def _ask(self, kind: str, wish: pb.AcquireRequest, **more: Any) -> pb.Lease | None:
         asked = time.monotonic()
-        shared = self._wish.mode == pb.LOCK_MODE_SHARED
-        call = self._client.ask("acquire", self._lock, shared=shared, ttl_s=TTL_S)
-        for number in range(1, tries + 1):
+        shared = wish.mode == pb.LOCK_MODE_SHARED
+        call = self._client.ask(kind, self._lock, shared=shared, ttl_s=TTL_S, **more)
+        for number in range(1, TRIES + 1):
             try:
-                found = await self._client.call("Acquire", self._wish, self._wish.blocking_timeout + PATIENCE_S)
-            except errors.Conflict:
-                # What an answer that was lost had granted has ended since.
-                self._client.answer(call, LOST, tries=number)
-                return False
+                found: pb.Lease = await self._client.call("Acquire", wish, wish.blocking_timeout + PATIENCE_S)
+            except errors.Conflict as failure:
+                self._client.answer(call, LOST, tries=number, said=failure.code)
+                return None
             except errors.Error as failure:
                 said = str(failure)
                 await asyncio.sleep(0.1 * number)
                 continue
             if not found.acquired:
                 self._client.answer(call, REFUSED, tries=number)
-                return False
-            self._granted, self._until = found, asked + TTL_S
-            self._client.answer(call, OK, token=self._token, tries=number)
-            return True
-        self._client.answer(call, UNKNOWN, tries=tries, said=said)
-        return False
+                return None
+            self._until = asked + TTL_S
+            self._client.answer(call, OK, token=found.fencing_token, tries=number)
+            return found
+        self._client.answer(call, UNKNOWN, tries=TRIES, said=said)
+        return None
 
     async def keep(self) -> None:
         """Renew it when half of its life has passed, or it may be over already; raises `_Lost` when it cannot be."""
@@ -241,18 +309,14 @@ class _Lease:
             raise _Lost
 
     async def write(self, number: int) -> None:
-        late = time.monotonic() > self._until
-        call = self._client.ask("write", self._lock, token=self._token, number=number, late=late)
-        outcome = await self._client.write(self._granted, number)
-        self._client.answer(call, outcome)
-        if outcome == LOST:
+        if await self._client.write(self._granted, number, late=time.monotonic() > self._until) == LOST:
             raise _Lost
 
-    async def release(self) -> None:
-        call = self._client.ask("release", self._lock, token=self._token)
+    async def _give_back(self, kind: str, lock_id: str) -> bool:
+        call = self._client.ask(kind, self._lock, token=self._token)
         for number in range(1, 4):
             try:
-                await self._client.call("Release", pb.ReleaseRequest(lock_id=self._wish.lock_id), PATIENCE_S)
+                await self._client.call("Release", pb.ReleaseRequest(lock_id=lock_id), PATIENCE_S)
             except errors.Conflict:
                 self._client.answer(call, LOST, tries=number)
                 raise _Lost from None
@@ -261,5 +325,6 @@ class _Lease:
                 await asyncio.sleep(0.1 * number)
                 continue
             self._client.answer(call, OK, tries=number)
-            return
+            return True
         self._client.answer(call, UNKNOWN, tries=3, said=said)
+        return False

@@ -28,20 +28,29 @@ EXCERPT_CHARS = 400
 
 _METHOD = """
 `make chaos suite=locks` (some of them again: `seeds=3,7`). Each run: {nodes} NATS servers (R3, `sync_interval:
-always`), {processes} processes of `locks`, {clients} clients in {crowds} processes on {locks} locks (three held by
-one, one by two, one shared), leases of {ttl_s} s. Between clients and `locks`, `locks` and NATS, and each two NATS
-servers stand links that can be cut: what is under way is stalled and comes late, or connections are reset. The seed
-alone says what is done when: {faults}. Paused is SIGSTOP for longer than a lease; clocks of `locks` step by up to an
-hour (those of NATS and PostgreSQL do not). Whom it meets is told by the part they play. Then all is mended, the
-clocks step by a minute, a holder is paused for longer than its lease, and holders are killed.
+always`), {processes} processes of `locks`, {clients} clients in {crowds} processes on {locks} locks (one counted, one
+shared, one that clients break now and then), leases of {ttl_s} s. One client of each process uses `chassis.locks`: it
+holds a stream, is told of losses, renews, and takes two locks one within the other, in any order; the others make each
+call themselves, some as an owner who acquires a lease again and gives it back once. Between clients and `locks`,
+`locks` and NATS, and each two NATS servers stand links that can be cut: what is under way is stalled and comes late,
+or connections are reset. The seed alone says what is done when: {faults}. Paused is SIGSTOP for longer than a lease;
+clocks of `locks` step by up to an hour (those of NATS and PostgreSQL do not). Whom it meets is told by the part they
+play. Then all is mended, the clocks step by a minute, a holder is paused for longer than its lease, and holders are
+killed.
 
 Clients note what they ask and are answered on one monotonic clock. Judged is, lock by lock: that the history is
 linearizable, where a lease that was not surely given back ends at any moment after its last successful grant or
 renewal was asked for, plus its life, and no earlier; that no two held an exclusive lock by what they themselves could
 be certain of, nor more than two the counted one (of which {together} runs saw two at once); that tokens grow in the
 order of time; that the writes which PostgreSQL let through (`chassis.fencing`) stand in the order of tokens; that all
-clients come to their end when the faults are over. In the runs above: {grants:,} grants and {writes:,} writes,
-nothing of this broken.
+clients come to their end when the faults are over. And: that a lease which was not given back is told of as lost once,
+and none that was; that a holder who is told of it is told the same; that nobody is refused for any other reason than
+that others have the lock, wait for it, may still do so after an answer that never came, or are in a circle
+({refusals:,} refusals were not covered by anybody else's wish, so that a lease had to explain them); that with nothing
+done to the servers nobody who asked later got a lock before one who had been told of a place in line ({in_line:,} such
+places). In the runs above: {grants:,} grants and {writes:,} writes, {again:,} leases acquired again, {breaks:,}
+breaks, {losses:,} losses told, {pushed:,} of them pushed to their holders, {deadlocks:,} circles broken; nothing of
+this broken.
 
 **Late writes** are those that a client began when its lease was over for all that it could know, most of them after a
 pause between the look at the clock and the write. {fenced_off} of {late} were refused by the database; before the
@@ -84,10 +93,7 @@ def method(result: dict[str, Any]) -> str:
         ttl_s=TTL_S,
         faults=", ".join(f"{kind} ({times})" for kind, times in sorted(kinds.items())),
         together=sum(run.together > 1 for run in runs),
-        grants=totals["grants"],
-        writes=totals["writes"],
-        fenced_off=totals["fenced_off"],
-        late=totals["late"],
+        **totals,
         count=len(after),
         median_s=median(after),
         most_s=after[-1],

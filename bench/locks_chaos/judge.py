@@ -4,15 +4,21 @@ A client knows for certain that it holds a lease from the answer that granted it
 client *asked* for the last thing that succeeded, the grant or a renewal; what a server counts can only be more.
 """
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bench import linearizability
 from bench.linearizability import Operation, Step
 
 OK, REFUSED, LOST, UNKNOWN = "ok", "refused", "lost", "unknown"
+# Reasons of losses; a lease that was given back is not lost.
+LOSSES = frozenset({"EXPIRED", "BROKEN"})
+# A wish whose caller has given up may still be on its way for the longest pause or cut, stand in line for as long as it
+# said, and be granted for the life of a lease.
+LINGERS_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class Call:
     # Of a write under a lease: which, and whether the lease was over by then for all that its client could know.
     number: int = 0
     late: bool = False
+    # The code of a refusal, the reason of a loss that was pushed, the comment of a break.
+    said: str = ""
+    # When it was told that it stands in line; when a caller who has no answer had given up.
+    waiting: float | None = None
+    gave_up: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """The loss of a lease as the world was told of it; `comment` is that of the break."""
+
+    lock: str
+    token: int
+    reason: str
+    comment: str = ""
+
+
+@dataclass(frozen=True)
 class Hold:
     """When a client could be certain of a lease."""
 
@@ -59,11 +80,14 @@ class Hold:
     until: float
 
 
-def violations(rules: Mapping[str, Rules], calls: Sequence[Call], rows: Sequence[Row]) -> list[str]:
+def violations(
+    rules: Mapping[str, Rules], calls: Sequence[Call], rows: Sequence[Row], losses: Sequence[Loss] = ()
+) -> list[str]:
     """In words; none is good."""
     found = []
+    told = with_breaks(calls, losses)
     for lock, rule in rules.items():
-        of_lock = [each for each in calls if each.lock == lock]
+        of_lock = [each for each in told if each.lock == lock]
         found += _not_linearizable(lock, rule, of_lock)
         found += _held_together(lock, rule, of_lock)
         found += _tokens_back(lock, of_lock)
@@ -71,8 +95,21 @@ def violations(rules: Mapping[str, Rules], calls: Sequence[Call], rows: Sequence
     return found
 
 
+def with_breaks(calls: Sequence[Call], losses: Sequence[Loss]) -> list[Call]:
+    """The calls, those that have broken a lock once for each lease that it has ended."""
+    ended: dict[str, list[int]] = defaultdict(list)
+    for loss in losses:
+        ended[loss.comment].append(loss.token)
+    broken = [
+        replace(each, token=token) for each in calls if each.kind == "break" for token in ended.get(each.said, ())
+    ]
+    return [*(each for each in calls if each.kind != "break"), *broken]
+
+
 # Each lock is a register of those who hold it.
 
+# What is done to a lease that its client has: `again` acquires it once more, and `leave` gives that back.
+KEPT = frozenset({"renew", "again", "leave", "release"})
 State = tuple[int, frozenset[tuple[int, bool]]]
 FREE: State = (0, frozenset())
 
@@ -122,9 +159,11 @@ def _told(calls: Sequence[Call]) -> Iterator[tuple[Call, str, float | None]]:
     for each in calls:
         if each.kind == "acquire" and (each.outcome == OK or each in refused):
             yield each, "acquire" if each.outcome == OK else "refused", each.returned
-        elif each.kind in {"renew", "release"} and each.outcome == OK:
+        elif each.kind == "break":
+            yield each, "gone", each.returned
+        elif each.kind in KEPT and each.outcome == OK:
             yield each, each.kind, each.returned
-        elif each.kind in {"renew", "release"} and each.outcome == LOST:
+        elif each.kind in {*KEPT, "told"} and each.outcome == LOST:
             # Lost to an earlier try of its own, perhaps, that had no answer.
             yield each, "gone" if each.kind == "release" and each.tries > 1 else "lost", each.returned
         elif each.kind == "release":
@@ -141,10 +180,17 @@ def _surely_refused(calls: Sequence[Call]) -> set[Call]:
     }
 
 
+def refusals(calls: Iterable[Call]) -> int:
+    """How many refusals can be judged."""
+    by_lock = defaultdict(list)
+    for each in calls:
+        by_lock[each.lock].append(each)
+    return sum(len(_surely_refused(of_lock)) for of_lock in by_lock.values())
+
+
 def _meet(one: Call, other: Call) -> bool:
-    return other.invoked < (one.returned or 0) and (
-        other.outcome == UNKNOWN or other.returned is None or one.invoked < other.returned
-    )
+    until = other.gave_up + LINGERS_S if other.returned is None else other.returned
+    return other.invoked < (one.returned or 0) and one.invoked < until
 
 
 def _not_linearizable(lock: str, rule: Rules, calls: Sequence[Call]) -> list[str]:
@@ -174,10 +220,10 @@ def holds(calls: Iterable[Call], *, until_released: bool = True) -> list[Hold]:
     for each in calls:
         if each.kind == "acquire" and each.outcome == OK:
             granted[each.token] = each
-        if each.kind in {"acquire", "renew"} and each.outcome == OK:
+        if each.kind in {"acquire", "renew", "again"} and each.outcome == OK:
             until[each.token] = max(until.get(each.token, 0.0), each.invoked + each.ttl_s)
-        elif each.kind == "release":
-            released[each.token] = each.invoked
+        elif each.kind in {"release", "break"}:
+            released[each.token] = min(released.get(each.token, math.inf), each.invoked)
     ends = {token: min(end, released.get(token, end)) for token, end in until.items()} if until_released else until
     return [Hold(call, ends[token]) for token, call in granted.items()]
 

@@ -8,12 +8,15 @@ from typing import Any
 
 import orjson
 
-from bench.locks_chaos.judge import LOST, OK, UNKNOWN, Call
+from bench.locks_chaos.judge import LOSSES, LOST, OK, UNKNOWN, Call
+from services.locks.hosts import DEAD_AFTER_S
 
 # So long somebody is waited for who holds a lock, and has begun a piece of work under it just now.
 HOLDER_S = 4.0
 JUST_NOW_S = 0.02
 POLL_S = 0.005
+# What is noted when nothing is done to the servers any more.
+CALM = "all is well"
 
 
 class Recorder:
@@ -47,17 +50,25 @@ class Recorder:
     def calls(self) -> list[Call]:
         """All that was asked, with its answer; what nobody answered is unknown."""
         answers = {(each["client"], each["call"]): each for each in self.events if "outcome" in each}
-        return [self._call(each, answers.get((each["client"], each["call"]), {})) for each in self._all_asked()]
+        # Who has not answered by the end of its process has given up by then.
+        ends = {_process(each): each["at"] for each in self.events if "client" in each}
+        return [
+            self._call(each, answers.get((each["client"], each["call"]), {"at": ends[_process(each)]}))
+            for each in self._all_asked()
+        ]
 
     def _all_asked(self) -> Iterator[dict[str, Any]]:
         return (each for each in self.events if "kind" in each)
 
     @staticmethod
     def _call(asked: dict[str, Any], answer: dict[str, Any]) -> Call:
-        outcome = answer.get("outcome", UNKNOWN)
+        outcome, kind = answer.get("outcome", UNKNOWN), asked["kind"]
+        if kind == "again" and (outcome != OK or answer["token"] != asked["token"]):
+            # The lease was over: a wish like any other.
+            kind, asked = "acquire", {**asked, "token": 0}
         return Call(
             client=asked["client"],
-            kind=asked["kind"],
+            kind=kind,
             lock=asked["lock"],
             invoked=asked["at"],
             returned=None if outcome == UNKNOWN else answer["at"],
@@ -68,7 +79,15 @@ class Recorder:
             tries=answer.get("tries", 1),
             number=asked.get("number", 0),
             late=asked.get("late", False),
+            said=answer.get("said", asked.get("said", "")),
+            waiting=answer.get("waiting"),
+            gave_up=answer["at"],
         )
+
+    def calm_at(self) -> float | None:
+        """Since when nothing is done to the servers, and nobody is missed any more."""
+        calm = [each["at"] for each in self.events if each.get("fault") == CALM]
+        return calm[0] + DEAD_AFTER_S if calm else None
 
     def figures(self) -> dict[str, int]:
         """How much there was to judge."""
@@ -82,9 +101,18 @@ class Recorder:
             "writes": sum(each.outcome == OK for each in writes),
             "fenced_off": sum(each.outcome == LOST for each in writes),
             "late": sum(each.late for each in writes),
+            "again": sum(each.kind == "again" for each in calls),
+            "breaks": sum(each.kind == "break" and each.outcome == OK for each in calls),
+            "pushed": sum(each.kind == "told" and each.said in LOSSES for each in calls),
+            "deadlocks": sum(each.said == "DEADLOCK" for each in calls),
         }
 
     def save(self, path: Path) -> None:
         """One event a line, in the order in which they came."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\n".join(map(orjson.dumps, self.events)) + b"\n")
+
+
+def _process(event: dict[str, Any]) -> str:
+    client: str = event["client"]
+    return client.partition(".")[0]

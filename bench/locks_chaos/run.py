@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
-from bench.locks_chaos import judge
+from bench.locks_chaos import judge, promises
 from bench.locks_chaos.faults import PROCESSES, TTL_S, schedule
 from bench.locks_chaos.injector import Injector
-from bench.locks_chaos.judge import Replaced, Row
-from bench.locks_chaos.recorder import Recorder
+from bench.locks_chaos.judge import Loss, Replaced, Row
+from bench.locks_chaos.recorder import CALM, Recorder
 from bench.locks_chaos.world import EXCLUSIVE, LOCKS, Crowd, Databases, World
 from bench.suite import SuiteError
 from cli.run_dir import ROOT
@@ -25,6 +26,8 @@ FINISH_S = 90.0
 QUIET_KILLS = 2
 REPLACED_S = TTL_S + 1.0
 QUIET_S = 1.5
+# A lease ends, and the processes of the service tell of it.
+TOLD_S = TTL_S + 12.0
 # Twenty lives of a lease.
 QUIET_STEP_S = 20.0 * TTL_S
 
@@ -50,10 +53,12 @@ async def one(folder: Path, databases: Databases, seed: int, without: str, say: 
     made = World(place, databases, str(seed), without, recorder.take)
     outcome.faults.update(each.kind for each in schedule(seed, len(EXCLUSIVE)))
     kills: list[tuple[str, float]] = []
+    losses: list[Loss] = []
     try:
         async with made.running():
             kills = await _story(made, recorder, seed)
             outcome.violations += await _finish(made)
+            losses = await _losses(databases, made.tenant_id, recorder)
     except (SuiteError, TimeoutError) as failure:
         if without:
             # That is not what is to be found out.
@@ -61,8 +66,14 @@ async def one(folder: Path, databases: Databases, seed: int, without: str, say: 
         outcome.violations.append(f"it did not come up, or not again: {failure!r}")
     calls = recorder.calls()
     rows = [Row(*each) for each in await databases.writes(made.tenant_id)]
-    outcome.violations += judge.violations(LOCKS, calls, rows)
-    outcome.figures = recorder.figures()
+    outcome.violations += judge.violations(LOCKS, calls, rows, losses)
+    outcome.violations += promises.violations(LOCKS, calls, losses, recorder.calm_at())
+    outcome.figures = {
+        **recorder.figures(),
+        "losses": len(losses),
+        "in_line": len(promises.in_line(LOCKS, calls, recorder.calm_at())),
+        "refusals": judge.refusals(calls),
+    }
     outcome.together = judge.most_together([each for each in calls if each.lock == "counted"])
     for crowd, at in kills:
         outcome.replaced += judge.replaced(LOCKS, calls, crowd, at)
@@ -71,6 +82,16 @@ async def one(folder: Path, databases: Databases, seed: int, without: str, say: 
     found = f"{len(outcome.violations)} VIOLATIONS: {outcome.violations[0]}" if outcome.violations else "good"
     say(f"seed {seed} {without}: {outcome.figures} {found}")
     return outcome
+
+
+async def _losses(databases: Databases, tenant_id: UUID, recorder: Recorder) -> list[Loss]:
+    """All that the world is told of losses: the last leases of the dead end now."""
+    until = time.monotonic() + TOLD_S
+    while promises.untold(recorder.calls(), losses := await databases.losses(tenant_id)):
+        if time.monotonic() > until:
+            break
+        await asyncio.sleep(0.2)
+    return losses
 
 
 def _too_late(replaced: Replaced) -> str:
@@ -83,7 +104,7 @@ async def _story(made: World, recorder: Recorder, seed: int) -> list[tuple[str, 
     """What the seed says; then, with nothing else wrong, steps of clocks, a pause, and kills, which are returned."""
     await Injector(made, recorder).run(schedule(seed, len(EXCLUSIVE)))
     await made.settled()
-    recorder.note("all is well")
+    recorder.note(CALM)
     await asyncio.sleep(QUIET_S)
     for number in range(PROCESSES):
         recorder.note("step ahead", whom=f"locks-{number}", amount=QUIET_STEP_S)

@@ -7,6 +7,7 @@ PostgreSQL, which is not what is tried here, stands beside them and is shared by
 
 import asyncio
 import contextlib
+import json
 import multiprocessing
 import os
 import signal
@@ -25,11 +26,15 @@ import nats.errors
 import nats.js.errors
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from joserfc.jwk import OKPKey
+from switchyard.locks.v1.events_pb2 import LeaseLost
 from uuid_utils.compat import uuid7
 
-from bench.locks_chaos import client, process
+from bench.locks_chaos import crowd, process
+from bench.locks_chaos.client import BREAKABLE
+from bench.locks_chaos.client import Crowd as Told
 from bench.locks_chaos.faults import GROUPS, NODES, PROCESSES
-from bench.locks_chaos.judge import Rules
+from bench.locks_chaos.holder import PAIR
+from bench.locks_chaos.judge import Loss, Rules
 from bench.locks_chaos.proxy import Link
 from bench.suite import SuiteError
 from chassis import embedded, migrate, processes
@@ -44,6 +49,8 @@ LOCKS = {
     "third": Rules(),
     "counted": Rules(permits=2),
     "shared": Rules(shared=True),
+    BREAKABLE: Rules(),
+    **dict.fromkeys(PAIR, Rules()),
 }
 EXCLUSIVE = ("first", "second", "third")
 # Processes of clients, and clients in each: one that is paused or killed takes all of its clients with it.
@@ -65,6 +72,7 @@ GRANT SELECT, INSERT ON writes TO switchyard_chaos;
 GRANT USAGE ON SEQUENCE writes_sequence_seq TO switchyard_chaos;
 """
 _WRITTEN = "SELECT lock, token, number FROM writes WHERE tenant_id = $1 ORDER BY sequence"
+_TOLD = "SELECT envelope FROM outbox WHERE tenant_id = $1"
 
 
 class Databases:
@@ -92,8 +100,20 @@ class Databases:
         await connection.close()
         return rows
 
-    async def _connect(self) -> Any:
-        return await asyncpg.connect(migrate.url_of(self._admin_url, migrate.database("chaos")))
+    async def losses(self, tenant_id: UUID) -> list[Loss]:
+        """The losses that the world was told of."""
+        connection = await self._connect("locks")
+        rows = await connection.fetch(_TOLD, tenant_id)
+        await connection.close()
+        told = [json.loads(row["envelope"]) for row in rows]
+        return [_loss(each["data"]) for each in told if each.get("type") == LeaseLost.DESCRIPTOR.full_name]
+
+    async def _connect(self, service: str = "chaos") -> Any:
+        return await asyncpg.connect(migrate.url_of(self._admin_url, migrate.database(service)))
+
+
+def _loss(data: dict[str, Any]) -> Loss:
+    return Loss(data["lock_name"], int(data["fencing_token"]), data["reason"].upper(), data.get("comment", ""))
 
 
 @asynccontextmanager
@@ -287,7 +307,7 @@ class World:
         ours, theirs = _CONTEXT.Pipe(duplex=False)
         told = self._told(name, {})
         addresses = tuple(f"127.0.0.1:{self.links['clients', group, each].port}" for each in range(PROCESSES))
-        crowd = client.Crowd(
+        told_crowd = Told(
             told,
             theirs,
             f"{self._seed} {name}",
@@ -297,7 +317,7 @@ class World:
             self._databases.url("chaos"),
             LOCKS,
         )
-        self.crowds.append(Crowd(name, group, Forked(client.main, crowd)))
+        self.crowds.append(Crowd(name, group, Forked(crowd.main, told_crowd)))
         theirs.close()
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(

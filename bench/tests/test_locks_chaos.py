@@ -84,3 +84,21 @@ class TestRecorder:
             ("unknown", None, 0),
             ("ok", 3.0, 9),
         ]
+
+    def test_acquired_again_after_it_was_over_it_is_a_wish_like_any_other(self) -> None:
+        recorder = Recorder()
+        for call, token in ((1, 9), (2, 11)):
+            recorder.take(b'{"at":1.0,"client":"c1.0","call":%d,"kind":"again","lock":"a","token":9}' % call)
+            recorder.take(b'{"at":2.0,"client":"c1.0","call":%d,"outcome":"ok","token":%d}' % (call, token))
+
+        assert [(each.kind, each.token) for each in recorder.calls()] == [("again", 9), ("acquire", 11)]
+
+    def test_who_was_killed_has_given_up_by_then(self) -> None:
+        recorder = Recorder()
+        recorder.take(b'{"at":1.0,"client":"c1.0","call":1,"kind":"acquire","lock":"a"}')
+        recorder.take(b'{"at":2.0,"client":"c2.0","works":"a"}')
+        recorder.take(b'{"at":3.0,"client":"c1.1","works":"a"}')
+
+        [call] = recorder.calls()
+
+        assert call.gave_up == 3.0

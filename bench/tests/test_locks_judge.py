@@ -5,13 +5,14 @@ from types import MappingProxyType
 import pytest
 
 from bench.locks_chaos import judge
-from bench.locks_chaos.judge import LOST, OK, REFUSED, UNKNOWN, Call, Row, Rules
+from bench.locks_chaos.judge import LOST, OK, REFUSED, UNKNOWN, Call, Loss, Row, Rules
 
 TTL_S = 3.0
 
 
 def acquire(client: str, token: int, at: float, to: float | None = None, outcome: str = OK, **more: object) -> Call:
-    return Call(client, "acquire", "a", at, at + 0.1 if to is None else to, outcome, token, TTL_S, **more)  # type: ignore[arg-type]
+    returned = None if outcome == UNKNOWN else at + 0.1 if to is None else to
+    return Call(client, "acquire", "a", at, returned, outcome, token, TTL_S, **more)  # type: ignore[arg-type]
 
 
 def renew(client: str, token: int, at: float, outcome: str = OK) -> Call:
@@ -27,8 +28,12 @@ def write(client: str, token: int, at: float, number: int, outcome: str = OK) ->
     return Call(client, "write", "a", at, at + 0.1, outcome, token, number=number)
 
 
-def violations(*calls: Call, rows: tuple[Row, ...] = (), **rules: object) -> list[str]:
-    return judge.violations({"a": Rules(**rules)}, calls, rows)  # type: ignore[arg-type]
+def kept(kind: str, token: int, at: float, outcome: str = OK) -> Call:
+    return Call("x", kind, "a", at, at + 0.1, outcome, token, TTL_S)
+
+
+def violations(*calls: Call, rows: tuple[Row, ...] = (), losses: tuple[Loss, ...] = (), **rules: object) -> list[str]:
+    return judge.violations({"a": Rules(**rules)}, calls, rows, losses)  # type: ignore[arg-type]
 
 
 class TestExclusive:
@@ -91,6 +96,47 @@ class TestExclusive:
     def test_refused_while_others_ask(self) -> None:
         assert violations(acquire("y", 0, 2, outcome=REFUSED), acquire("x", 1, 2.05)) == []
         assert violations(acquire("x", 0, 1, outcome=UNKNOWN), acquire("y", 0, 2, outcome=REFUSED)) == []
+
+    def test_refused_long_after_somebody_else_had_given_up(self) -> None:
+        gave_up = acquire("x", 0, 1, outcome=UNKNOWN, gave_up=5.0)
+        long_after = 5.0 + judge.LINGERS_S + 0.1
+
+        assert violations(gave_up, acquire("y", 0, long_after - 0.2, outcome=REFUSED)) == []
+        assert violations(gave_up, acquire("y", 0, long_after, outcome=REFUSED)) != []
+
+
+class TestAgain:
+    def test_it_lengthens_the_life_of_the_lease(self) -> None:
+        calls = [acquire("x", 1, 0), kept("again", 1, 2)]
+
+        assert violations(*calls, acquire("y", 2, 2 + TTL_S + 0.1)) == []
+        assert violations(*calls, acquire("y", 2, TTL_S + 0.1)) != []
+
+    def test_given_back_once_it_is_held_still(self) -> None:
+        calls = [acquire("x", 1, 0), kept("again", 1, 0.5), kept("leave", 1, 1)]
+
+        assert violations(*calls, acquire("y", 2, 1.5)) != []
+        assert violations(*calls, release("x", 1, 1.2), acquire("y", 2, 1.5)) == []
+
+    def test_of_a_lease_that_was_over(self) -> None:
+        assert violations(acquire("x", 1, 0), acquire("y", 2, 4), kept("again", 1, 4.5)) != []
+
+
+class TestBreak:
+    CALLS = (acquire("x", 1, 0), Call("z", "break", "a", 1, 1.1, OK, said="it hangs"))
+    LOSSES = (Loss("a", 1, "BROKEN", "it hangs"),)
+
+    def test_the_next_one_may_have_it(self) -> None:
+        assert violations(*self.CALLS, acquire("y", 2, 1.2), losses=self.LOSSES) == []
+        assert violations(*self.CALLS, acquire("y", 2, 0.5), losses=self.LOSSES) != []
+
+    def test_it_is_not_kept_afterwards(self) -> None:
+        assert violations(*self.CALLS, renew("x", 1, 1.2, LOST), losses=self.LOSSES) == []
+        assert violations(*self.CALLS, renew("x", 1, 1.2), losses=self.LOSSES) != []
+
+    def test_the_holder_is_told_of_no_loss_before(self) -> None:
+        assert violations(*self.CALLS, kept("told", 1, 1.05, LOST), losses=self.LOSSES) == []
+        assert violations(*self.CALLS, kept("told", 1, 0.5, LOST), losses=self.LOSSES) != []
 
 
 class TestTogether:
