@@ -16,6 +16,7 @@ from typing import Any
 import nats.errors
 import pytest
 import pytest_asyncio
+import structlog.testing
 from nats.aio.client import Client as Nats
 from nats.js.api import PersistMode, StorageType, StreamConfig
 
@@ -215,9 +216,13 @@ class TestProcess:
             config = tmp_path / "nats-2" / "nats.conf"
             config.write_text(config.read_text().replace("sync_interval: always", 'sync_interval: "2m"'))
 
-            await cluster.servers._launch(cluster.servers._programs["nats-2"])
+            with structlog.testing.capture_logs() as logs:
+                await cluster.servers._launch(cluster.servers._programs["nats-2"])
+                async with asyncio.timeout(DEADLINE_S):
+                    while not [each for each in logs if each["event"] == "nats_unsafe"]:
+                        await asyncio.sleep(0.05)
 
-            await asyncio.wait_for(served.service._stopping.wait(), DEADLINE_S)
+            assert not served.service._stopping.is_set()
 
     async def test_production_refuses_weak_servers(self, servers: EmbeddedServers, databases: Databases) -> None:
         code, said = await run_tenants(
