@@ -17,7 +17,7 @@ from services.locks import locks
 
 # Leases are looked at in lots of this many seconds.
 LOT_S: Final = 0.1
-# A free lock is remembered for so long, for who releases it again.
+# A free lock is remembered for so long, and what was given back of any, for who releases it again.
 FREE_S: Final = 60.0
 
 
@@ -77,6 +77,8 @@ class Documents:
         self._known: dict[str, _Known] = {}
         # Callers choose ids; nothing but their own care keeps one out of a second lock.
         self._by_id: dict[tuple[str, bytes], tuple[str, ...]] = {}
+        # Ids that were given back and have left their documents since, in the order in which they have, and when.
+        self._given_back: dict[tuple[str, bytes], float] = {}
         # Leases by their tokens, of which no two of a bucket are the same.
         self._lots: dict[int, dict[int, Lapsed]] = defaultdict(dict)
         # By tenant, the keys of the locks in use, and of those that somebody waits for.
@@ -96,6 +98,10 @@ class Documents:
         if keys is None:
             return None
         return next((key for key in keys if locks.stands(self.get(key).lock, lease_id)), keys[-1])
+
+    def was_given_back(self, tenant: UUID, lease_id: bytes) -> bool:
+        """Whether an id that stands nowhere any more was given back lately."""
+        return (str(tenant), lease_id) in self._given_back
 
     def is_elsewhere(self, key: str, lease_id: bytes) -> bool:
         """Whether an id stands in another lock of the same tenant."""
@@ -121,6 +127,8 @@ class Documents:
         if known is not None and known.document.revision >= seen.revision:
             return False
         ids = frozenset(locks.ids_of(lock))
+        if known is not None:
+            self._remember(known, ids, now)
         self._index(key, known.ids if known is not None else frozenset(), ids)
         leases = self._count(seen, known.leases if known is not None else {}, now)
         free_since = now if locks.is_free(lock) else math.inf
@@ -140,6 +148,13 @@ class Documents:
         """Forget the locks that have been free for a while."""
         for key in [key for key, known in self._known.items() if known.free_since + FREE_S < now]:
             self._index(key, self._known.pop(key).ids, frozenset())
+        while self._given_back and next(iter(self._given_back.values())) + FREE_S < now:
+            del self._given_back[next(iter(self._given_back))]
+
+    def _remember(self, before: _Known, ids: frozenset[bytes], now: float) -> None:
+        tenant = before.document.key.partition(".")[0]
+        for gone in (before.ids - ids).intersection(before.document.lock.released):
+            self._given_back[tenant, gone] = now
 
     def _index(self, key: str, before: frozenset[bytes], after: frozenset[bytes]) -> None:
         tenant = key.partition(".")[0]

@@ -32,8 +32,8 @@ LEASES_MAX: Final = 1000
 # Nobody comes in who would make it larger than this, whatever they are called. NATS takes twice as much, and nothing
 # else makes it grow by half.
 SIZE_MAX: Final = 512 * 1024
-# So many ids that were given back are remembered: who sends a release again does it within moments.
-RELEASED_MAX: Final = 512
+# So many ids that were given back stand in the document; processes remember more of them.
+RELEASED_MAX: Final = 128
 # So many leases that were lost, beyond those that are still to be told of.
 LOST_MAX: Final = 256
 

@@ -62,8 +62,12 @@ class LocksRpc:
 
     async def Release(self, request: pb.ReleaseRequest) -> Empty:
         principal, lease_id = call.current().principal, UUID(request.lock_id).bytes
-        key = await self._keeper.find(principal.tenant, lease_id)
-        await self._keeper.change(key, partial(locks.release, lease_id=lease_id, holder=principal.name))
+        try:
+            key = await self._keeper.find(principal.tenant, lease_id)
+            await self._keeper.change(key, partial(locks.release, lease_id=lease_id, holder=principal.name))
+        except errors.LeaseLost:
+            if not self._keeper.documents.was_given_back(principal.tenant, lease_id):
+                raise
         return Empty()
 
     async def ListLocks(self, request: pb.ListLocksRequest) -> pb.ListLocksResponse:

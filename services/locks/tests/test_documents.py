@@ -33,7 +33,7 @@ class Known:
         return lease.token
 
     def see(self, now: float) -> bool:
-        return self.documents.take(Document(KEY, self.written.lock, self.written.revision), now)
+        return self.documents.take(Document(KEY, locks.copy(self.written.lock), self.written.revision), now)
 
 
 @pytest.fixture
@@ -94,6 +94,25 @@ class TestTake:
         known.enter(100.0)
 
         assert not known.see(101.0)
+
+    def test_what_was_given_back_is_known_for_longer_than_its_lock_tells(
+        self, known: Known, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "RELEASED_MAX", 1)
+        wishes = [known.enter(100.0) for _ in range(3)]
+        for second, wish in enumerate(wishes):
+            known.written.release(wish)
+            known.see(101.0 + second)
+        known.enter(104.0)
+        after = []
+
+        for now in (101.9, 102.1, 103.1):
+            known.documents.forget(now + FREE_S)
+            after.append([known.documents.was_given_back(TENANT, wish.id) for wish in wishes])
+
+        # The first left the document when the second was given back; the last stands in it.
+        assert after == [[True, True, False], [False, True, False], [False, False, False]]
+        assert known.documents.find(TENANT, wishes[2].id) == KEY
 
     def test_an_id_that_comes_in_two_locks_is_found_where_it_stands(self, known: Known) -> None:
         wish = known.enter(100.0)

@@ -233,6 +233,22 @@ class TestRelease:
 
         assert not (await one.GetLock(pb.GetLockRequest(name="restock"))).held
 
+    async def test_sent_again_after_many_others_it_succeeds_anywhere(
+        self, serve: Serve, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(locks, "RELEASED_MAX", 1)
+        user = tenant.user()
+        one, other = [_stub(await serve("locks", build), user) for _ in range(2)]
+        leases = []
+        for _ in range(3):
+            leases.append(await one.Acquire(_acquire()))
+            await one.Release(pb.ReleaseRequest(lock_id=leases[-1].lock_id))
+
+        for stub in (one, other):
+            await stub.Release(pb.ReleaseRequest(lock_id=leases[0].lock_id))
+
+        assert not (await one.GetLock(pb.GetLockRequest(name="restock"))).held
+
     async def test_sent_again_it_succeeds_with_a_process_that_has_just_begun(
         self, serve: Serve, tenant: Tenant
     ) -> None:
