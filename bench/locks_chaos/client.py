@@ -17,6 +17,7 @@ from uuid import UUID
 import grpc.aio
 import orjson
 import sqlalchemy as sa
+from grpc_status import rpc_status
 from joserfc.jwk import OKPKey
 from switchyard.locks.v1 import locks_pb2 as pb
 from switchyard.locks.v1 import locks_pb2_grpc
@@ -40,13 +41,16 @@ TRIES_LAST = 40
 WORK_S = (0.03, 0.2)
 PIECES = (1, 4)
 FORGETS = 0.03
-# How often a lease is acquired again by its owner, and the one lock that may be broken is.
+# How often a lease is acquired again by its owner, and somebody breaks the one lock that may be broken.
 AGAIN = 0.15
-BREAKS = 0.2
+BREAKS = 0.06
 BREAKABLE = "broken"
 # So often a wish is sent before it is given up.
 TRIES = 4
 REST_S = (0.0, 0.1)
+
+# What a service may answer when much is wrong around it.
+_EXPECTED = (errors.Conflict, errors.NotFound, errors.Unavailable, errors.DeadlineExceeded)
 
 _WRITE = sa.text(
     "INSERT INTO writes (tenant_id, lock, token, number, client) VALUES (:tenant, :lock, :token, :number, :client)"
@@ -147,7 +151,15 @@ class Client(ABC):
         try:
             return await getattr(stub, method)(request, metadata=self.crowd.metadata, timeout=patience_s)
         except grpc.aio.AioRpcError as failure:
-            raise errors.from_rpc_error(failure) from failure
+            raise self.error(method, failure) from failure
+
+    def error(self, method: str, failure: grpc.aio.AioRpcError) -> errors.Error:
+        """What was answered; told is what no fault excuses."""
+        error = errors.from_rpc_error(failure)
+        said_by_service = rpc_status.from_call(failure) is not None  # type: ignore[arg-type]
+        if said_by_service and not isinstance(error, _EXPECTED):
+            self.crowd.tell(client=self.name, wrong=f"{method} was answered with {error!r}")
+        return error
 
     def ask(self, kind: str, lock: str, **more: Any) -> int:
         return self.crowd.ask(self.name, kind, lock, **more)
@@ -184,7 +196,7 @@ class Plain(Client):
     """One that makes each call itself."""
 
     async def once(self, lock: str, wait_s: int, *, last: bool) -> bool:
-        if not last and lock == BREAKABLE and self.chosen.random() < BREAKS:
+        if not last and self.chosen.random() < BREAKS:
             await self._break()
         wish = self.wish(lock, wait_s)
         again = not last and self.chosen.random() < AGAIN

@@ -87,7 +87,7 @@ class _Wire:
                 self._hear(wished, answer)
                 yield answer
         except grpc.aio.AioRpcError as failure:
-            error = errors.from_rpc_error(failure)
+            error = self._client.error("Hold", failure)
             if isinstance(error, errors.Conflict):
                 self._refused(wished, error.code)
             raise error from failure

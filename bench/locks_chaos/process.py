@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,17 +19,19 @@ from joserfc import jwt
 from joserfc.jwk import OKPKey
 from nats.aio.client import Client
 from nats.js.api import Header
+from switchyard.locks.v1.stored_pb2 import StoredLock
 from uuid_utils.compat import uuid7
 
 from chassis import clock, fencing, identity, testing
-from services.locks import keeper, line, work
+from services.locks import deadlocks, keeper, line, locks, work
 
 _PR_SET_PDEATHSIG = 1
 # Of a pass: much longer than any step of a clock, in both directions.
 _PASS_LIFE_S = 10 * 24 * 3600
 FENCE, COMPARE = "without the fence", "without the compare-and-set"
 MONOTONIC = "without the monotonic clock"
-MUTATIONS = (FENCE, COMPARE, MONOTONIC)
+LINE, CIRCLES = "without the order of the line", "without the search for circles"
+MUTATIONS = (FENCE, COMPARE, MONOTONIC, LINE, CIRCLES)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,22 @@ def serve(told: Told) -> None:
     if told.without == MONOTONIC:
         for module in (keeper, line, work):
             module.time = SimpleNamespace(monotonic=time.time)  # type: ignore[assignment]
+    if told.without == LINE:
+        _last_first()
+    if told.without == CIRCLES:
+        deadlocks.find = lambda _: []
     testing.TestedService("locks", wiring.ServiceSettings.load(), {}).run(wiring.build)
+
+
+def _last_first() -> None:
+    promote = locks.promote
+
+    def backwards(lock: StoredLock, now: datetime) -> None:
+        if lock.waiters:
+            lock.waiters.insert(0, lock.waiters.pop())
+        promote(lock, now)
+
+    locks.promote = backwards
 
 
 def _step_with(offset_s: Any) -> None:

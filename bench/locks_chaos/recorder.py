@@ -89,6 +89,10 @@ class Recorder:
         calm = [each["at"] for each in self.events if each.get("fault") == CALM]
         return calm[0] + DEAD_AFTER_S if calm else None
 
+    def wrong(self) -> list[str]:
+        """Answers that no fault excuses."""
+        return [f"{each['client']}: {each['wrong']}" for each in self.events if "wrong" in each]
+
     def figures(self) -> dict[str, int]:
         """How much there was to judge."""
         calls = self.calls()

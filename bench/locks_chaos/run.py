@@ -42,6 +42,7 @@ class Run:
     figures: dict[str, int] = field(default_factory=dict)
     replaced: list[Replaced] = field(default_factory=list)
     together: int = 0
+    circle_s: float | None = None
     violations: list[str] = field(default_factory=list)
 
 
@@ -56,7 +57,7 @@ async def one(folder: Path, databases: Databases, seed: int, without: str, say: 
     losses: list[Loss] = []
     try:
         async with made.running():
-            kills = await _story(made, recorder, seed)
+            kills = await _story(made, recorder, outcome)
             outcome.violations += await _finish(made)
             losses = await _losses(databases, made.tenant_id, recorder)
     except (SuiteError, TimeoutError) as failure:
@@ -66,6 +67,7 @@ async def one(folder: Path, databases: Databases, seed: int, without: str, say: 
         outcome.violations.append(f"it did not come up, or not again: {failure!r}")
     calls = recorder.calls()
     rows = [Row(*each) for each in await databases.writes(made.tenant_id)]
+    outcome.violations += recorder.wrong()
     outcome.violations += judge.violations(LOCKS, calls, rows, losses)
     outcome.violations += promises.violations(LOCKS, calls, losses, recorder.calm_at())
     outcome.figures = {
@@ -100,12 +102,15 @@ def _too_late(replaced: Replaced) -> str:
     return f"{replaced.lock}: the killed holder of token {replaced.token} was replaced after {replaced.after_s} s"
 
 
-async def _story(made: World, recorder: Recorder, seed: int) -> list[tuple[str, float]]:
-    """What the seed says; then, with nothing else wrong, steps of clocks, a pause, and kills, which are returned."""
-    await Injector(made, recorder).run(schedule(seed, len(EXCLUSIVE)))
+async def _story(made: World, recorder: Recorder, outcome: Run) -> list[tuple[str, float]]:
+    """What the seed says; then, with nothing else wrong, a circle, steps of clocks, a pause, and kills (returned)."""
+    await Injector(made, recorder).run(schedule(outcome.seed, len(EXCLUSIVE)))
     await made.settled()
     recorder.note(CALM)
     await asyncio.sleep(QUIET_S)
+    outcome.circle_s = await made.circle()
+    if outcome.circle_s is None:
+        outcome.violations.append("two owners who waited for each other were left to wait")
     for number in range(PROCESSES):
         recorder.note("step ahead", whom=f"locks-{number}", amount=QUIET_STEP_S)
         made.step_clock(number, QUIET_STEP_S)

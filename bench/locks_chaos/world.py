@@ -29,7 +29,7 @@ from joserfc.jwk import OKPKey
 from switchyard.locks.v1.events_pb2 import LeaseLost
 from uuid_utils.compat import uuid7
 
-from bench.locks_chaos import crowd, process
+from bench.locks_chaos import circle, crowd, process
 from bench.locks_chaos.client import BREAKABLE
 from bench.locks_chaos.client import Crowd as Told
 from bench.locks_chaos.faults import GROUPS, NODES, PROCESSES
@@ -40,6 +40,8 @@ from bench.suite import SuiteError
 from chassis import embedded, migrate, processes
 from chassis.embedded import EmbeddedServers
 from chassis.embedded_programs import nats_binary
+from chassis.identity import Principal
+from chassis.rpc import metadata
 
 PASSWORD = "chaos"
 STREAM = "KV_locks"
@@ -326,6 +328,13 @@ class World:
         # The pipe is closed with its transport.
         transport.kept = ours  # type: ignore[attr-defined]
         self._readers.append(transport)
+
+    async def circle(self) -> float | None:
+        """How long two owners wait for each other; `None`: until their leases end."""
+        granted = frozenset({"locks.write"})
+        principal = Principal("user", str(uuid7()), self.tenant_id, permissions=granted)
+        told = ((metadata.PASS, process.pass_of(principal, OKPKey.import_key(self._key))),)
+        return await circle.broken_after_s([f"127.0.0.1:{each.port}" for each in self.servers], told)
 
     async def leader(self) -> int | None:
         """The server that leads the locks' stream, or nobody knows of one."""

@@ -102,3 +102,9 @@ class TestRecorder:
         [call] = recorder.calls()
 
         assert call.gave_up == 3.0
+
+    def test_an_answer_that_no_fault_excuses_is_wrong(self) -> None:
+        recorder = Recorder()
+        recorder.take(b'{"at":1.0,"client":"c1.0","wrong":"Renew was answered with Internal()"}')
+
+        assert recorder.wrong() == ["c1.0: Renew was answered with Internal()"]
