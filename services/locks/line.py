@@ -160,7 +160,10 @@ class Line:
 
     async def _enter(self, key: str, place: Place, *, wait: bool) -> None:
         if self._keeper.documents.is_elsewhere(key, place.wish.id):
-            raise locks.mismatch("the lock_id is in use for another lock")
+            # Nothing is refused by what may be old.
+            await self._keeper.catch_up()
+            if self._keeper.documents.is_elsewhere(key, place.wish.id):
+                raise locks.mismatch("the lock_id is in use for another lock")
         place.at = time.monotonic()
         place.learn(await self._keeper.change(key, partial(locks.enter, wish=place.wish, wait=wait, now=clock.now())))
 

@@ -13,7 +13,7 @@ from switchyard.locks.v1.stored_pb2 import StoredLease, StoredLock
 from uuid_utils.compat import uuid7
 
 from chassis import clock, errors, periodic
-from chassis.buckets import Bucket
+from chassis.buckets import Bucket, Entry
 from services.locks import documents, keeper, locks, work
 from services.locks.hosts import Hosts
 from services.locks.keeper import Keeper
@@ -250,6 +250,26 @@ class TestAcquire:
             await two[0].acquire(next(keys), wish)
 
         assert refused.value.code == "LOCK_MISMATCH"
+
+    async def test_an_id_that_was_given_back_elsewhere_is_good_for_another_lock(
+        self, two: tuple[Process, Process], keys: Iterator[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wish, first, second = two[0].wish(), next(keys), next(keys)
+        lease = await two[0].acquire(first, wish)
+        assert lease is not None
+        see, late = two[0].keeper._see, list[Entry]()
+
+        async def catch_up() -> None:
+            for entry in late:
+                see(entry)
+
+        # The first process does not hear of it until it asks.
+        monkeypatch.setattr(two[0].keeper, "_see", late.append)
+        monkeypatch.setattr(two[0].keeper, "catch_up", catch_up)
+        await two[1].release(first, lease)
+        await until(lambda: bool(late))
+
+        assert await two[0].acquire(second, wish) is not None
 
 
 class TestRenew:
