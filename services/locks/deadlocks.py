@@ -21,7 +21,7 @@ Node = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Circle:
-    """The youngest wait of a circle, for the lock `key`; `keys` are all locks by which it is seen to be stuck."""
+    """The youngest wait of a circle, for the lock `key`; `keys` are all locks by which the circle is seen to be one."""
 
     keys: Sequence[str]
     key: str
@@ -147,16 +147,20 @@ def _circles(waits: Mapping[Node, _Wait]) -> Iterator[list[Node]]:
 
 
 def _judged(circle: Collection[Node], waits: Mapping[Node, _Wait]) -> Circle:
-    inside = [waits[node] for node in circle]
-    youngest = max(inside, key=lambda wait: (wait.waiter.since.ToNanoseconds(), wait.waiter.id))
-    # Where there are several permits, all who have one are stuck, in a circle or behind one.
-    found: dict[int, _Wait] = {}
+    """With all that shows that it is one: where there are several permits, all who have one are stuck, here or behind.
+
+    If any of them could go on, all could. So the youngest of all of them is refused.
+    """
+    found: dict[Node, _Wait] = {}
     left = list(circle)
+    fronts: set[int] = set()
     while left:
         wait = waits[left.pop()]
-        if id(wait.front) not in found:
-            found[id(wait.front)] = wait
+        found[wait.node] = wait
+        if id(wait.front) not in fronts:
+            fronts.add(id(wait.front))
             left += wait.front.stuck
+    youngest = max(found.values(), key=lambda wait: (wait.waiter.since.ToNanoseconds(), wait.waiter.id))
     return Circle(sorted({wait.key for wait in found.values()}), youngest.key, youngest.waiter)
 
 

@@ -134,10 +134,6 @@ class Line:
             place.changed.set()
         await self._keeper.change(key, partial(locks.give_up, lease_id=lease_id, host=self._me))
 
-    def waits_for(self, key: str) -> bool:
-        """Whether anybody here waits for a lock, or follows a lease of it."""
-        return key in self._places
-
     def is_here(self, key: str, lease_id: bytes) -> bool:
         """Whether somebody waits here under an id."""
         return lease_id in self._places.get(key, {})

@@ -127,11 +127,11 @@ class TestFind:
         some.enter("c", "third")
         some.enter("a", "third", permits=2)
         some.enter("b", "first")
-        some.enter("c", "second")
+        youngest = some.enter("c", "second")
 
         [circle] = some.circles()
 
-        assert circle.keys == ["a", "b", "c"]
+        assert (circle.keys, circle.youngest.id) == (["a", "b", "c"], youngest.id)
         assert some.circles(*circle.keys) == [circle]
         assert some.circles("a", "b") == []
 

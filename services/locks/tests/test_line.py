@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -443,6 +444,24 @@ class TestCircles:
         await refusing
 
         await until(lambda: locks.is_free(two[0].lock(key)))
+
+    async def test_by_a_clock_that_is_ahead_the_youngest_has_come_first(
+        self, two: tuple[Process, Process], keys: Iterator[str]
+    ) -> None:
+        one, other = next(keys), next(keys)
+        await two[0].acquire(one, two[0].wish(owner="first"))
+        await two[1].acquire(other, two[1].wish(owner="second"))
+        with clock.shifted(timedelta(hours=1)):
+            youngest = await two[1].standing(one, two[1].wish(owner="second"))
+        for _ in range(50):
+            # Meanwhile its process has looked for a circle, and found none.
+            await two[1].keeper.catch_up()
+
+        last = await two[0].standing(other, two[0].wish(owner="first"))
+        await asyncio.wait([youngest], timeout=20)
+
+        assert getattr(youngest.exception(), "code", "") == "DEADLOCK"
+        assert not last.done()
 
     async def test_three_in_a_circle(self, two: tuple[Process, Process], keys: Iterator[str]) -> None:
         named = list(keys)
