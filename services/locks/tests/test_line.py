@@ -268,7 +268,8 @@ class TestAcquire:
         monkeypatch.setattr(two[0].keeper, "_see", late.append)
         monkeypatch.setattr(two[0].keeper, "catch_up", catch_up)
         await two[1].release(first, lease)
-        await until(lambda: bool(late))
+        released = two[1].keeper.documents.get(first).revision
+        await until(lambda: any(entry.revision == released for entry in late))
 
         assert await two[0].acquire(second, wish) is not None
 
