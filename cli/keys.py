@@ -10,14 +10,11 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from cli import doctor, environment
+from cli import console, doctor, environment
 from cli.api import Api, ApiError
 from cli.run_dir import RunDir
-
-WIDTH_MIN = 110
 
 app = typer.Typer(help="Look at the keys that sign and encrypt, and rotate them.", no_args_is_help=True)
 
@@ -53,8 +50,7 @@ def _show(ask: Callable[[Api], list[dict[str, Any]]]) -> None:
     for key in found:
         row = (key["use"], key["alg"], str(key["generation"]), key["state"], key["used_from"], key["kid"])
         table.add_row(*row)
-    # Whole names, however narrow the window: they are copied.
-    Console(width=max(Console().width, WIDTH_MIN)).print(table)
+    console.wide().print(table)
 
 
 def _operator(run_dir: RunDir) -> Api:

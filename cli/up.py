@@ -4,11 +4,10 @@ import asyncio
 import signal
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from chassis.embedded import EmbeddedServersError
-from cli import api, demo, environment, system
+from cli import api, console, demo, environment, system
 from cli.run_dir import RunDir
 
 
@@ -63,8 +62,8 @@ def show(filled: demo.Demo, operator_password: str | None) -> None:
     names = {tenant["id"]: tenant["name"] for tenant in filled["tenants"]}
     for user in filled["users"]:
         table.add_row(user["email"], user["password"], user["role"], names[user["tenant_id"]])
-    console = Console()
-    console.print(table)
+    screen = console.wide()
+    screen.print(table)
     for token in filled["catalog_tokens"]:
-        console.print(f"kiosk of catalog {token['catalog_id']}: {token['token']}", soft_wrap=True, highlight=False)
-    console.print(f"API documentation: {filled['url']}/docs    X-Tenant-ID: see `switchyard demo --json`")
+        screen.print(f"kiosk of catalog {token['catalog_id']}: {token['token']}", soft_wrap=True, highlight=False)
+    screen.print(f"API documentation: {filled['url']}/docs    X-Tenant-ID: see `switchyard demo --json`")

@@ -16,7 +16,7 @@ from chassis import call, errors
 from chassis.encryption import Vault
 
 CASH, CARD = "cash", "card"
-# A call to a provider takes no longer; two of them, a void and a refund, are still shorter than the claim on a saga.
+# A call to a provider takes no longer.
 CALL_TIMEOUT_S = 4.0
 # Card numbers have 13 to 19 digits (ISO/IEC 7812), which people write in groups.
 _CARD_NUMBER = re.compile(r"\d(?:[ -]?\d){12,18}")

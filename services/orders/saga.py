@@ -24,7 +24,7 @@ from services.orders import orders, payment_store, payments, saga_steps, saga_st
 from services.orders.paying import CALL_TIMEOUT_S as PAYING_TIMEOUT_S
 from services.orders.paying import CASH, Charge, Desk, Money, State
 
-# Shorter than the claim on a saga, so that two processes never wait for inventory about one order.
+# Shorter than the claim on a saga, so that a step of one call is not made by two processes at once.
 CALL_TIMEOUT_S = 6.0
 # Delays before the next try, in seconds, the last one for all further tries. An outage of a quarter of an hour heals by
 # itself; after that somebody must look.

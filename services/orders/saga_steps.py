@@ -232,11 +232,17 @@ async def released(session: AsyncSession, order_id: UUID) -> None:
 
 
 async def lapsed(session: AsyncSession, order_id: UUID) -> None:
-    """What was reserved for an order has lapsed: it is reserved anew, unless something else is due of it."""
+    """What was reserved for an order has lapsed: it is reserved anew; what reserves or books out anyway sees it itself.
+
+    Raises `Unavailable` while money is on its way: it is told again later.
+    """
     order = await store.lock(session, order_id)
     if order is None or order.status in {"draft", *orders.FINAL}:
         return
     saga = await saga_store.saga_of(session, order_id)
+    if saga.step in {"capture", "trim"}:
+        message = "the order is in the middle of a payment"
+        raise errors.Unavailable(message)
     if saga.step == "none":
         await saga_store.set_step(session, order_id, "reserve", "running", due_at=clock.now())
         await orders.note(session, order_id, "reservation_expired", actor="service:inventory", channel="system")

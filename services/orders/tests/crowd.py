@@ -71,8 +71,8 @@ class Crowd:
         found: groups_pb2.GroupOrder = await self.groups().GetGroupOrder(groups_pb2.GetGroupOrderRequest(id=group_id))
         return found
 
-    async def submit(self, group_id: str, principal: Principal | None = None) -> groups_pb2.GroupOrder:
-        request = groups_pb2.SubmitGroupOrderRequest(id=group_id)
+    async def submit(self, group_id: str, principal: Principal | None = None, **asked: Any) -> groups_pb2.GroupOrder:
+        request = groups_pb2.SubmitGroupOrderRequest(id=group_id, **asked)
         submitted: groups_pb2.GroupOrder = await self.groups(principal).SubmitGroupOrder(request)
         return submitted
 

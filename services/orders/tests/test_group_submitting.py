@@ -12,6 +12,7 @@ from switchyard.orders.v1 import groups_pb2, orders_pb2
 
 from chassis import clock, errors
 from chassis.testing import Databases, Serve, Tenant
+from services.orders.tests import till
 from services.orders.tests.crowd import HOUR, Crowd, gather_crowd, some_id
 
 LOCKED, SUBMITTED, CLOSED = (
@@ -145,6 +146,50 @@ class TestSubmitGroupOrder:
 
         found = await crowd.get(group.id)
         assert (found.status, found.rejection_message) == (LOCKED, "not enough beans")
+
+
+class TestPaidByCard:
+    async def test_it_is_charged_once_for_everybody(self, crowd: Crowd) -> None:
+        group = await crowd.open()
+        await crowd.join(group, "Grace", lines=[crowd.line(quantity=2)])
+        await crowd.join(group, "Barbara")
+
+        submitted = await crowd.submit(group.id, **_card("test_success"))
+        await crowd.submit(group.id, **_card("test_success"))
+
+        order = await crowd.shop.get(submitted.order_id)
+        assert (order.payment.state, order.payment.captured) == (till.CAPTURED, order.total)
+        assert (await till.charge(crowd.shop, order.id))["captured"] == order.total.amount
+
+    async def test_declined_it_is_locked_again_and_may_be_paid_in_another_way(self, crowd: Crowd) -> None:
+        group = await crowd.open()
+        await crowd.join(group)
+
+        with pytest.raises(errors.Conflict) as refused:
+            await crowd.submit(group.id, **_card("test_decline"))
+
+        found = await crowd.get(group.id)
+        assert refused.value.code == "PAYMENT_DECLINED"
+        assert (found.status, found.rejection) == (LOCKED, "PAYMENT_DECLINED")
+        assert (await crowd.submit(group.id)).status == SUBMITTED
+
+    async def test_not_known_it_stays_submitted_and_goes_on(self, crowd: Crowd) -> None:
+        group = await crowd.open()
+        await crowd.join(group)
+
+        with pytest.raises(errors.Unavailable) as refused:
+            await crowd.submit(group.id, **_card("test_unknown"))
+        await crowd.shop.resume_later()
+        await crowd.shop.resume_later(2 * HOUR)
+
+        found = await crowd.get(group.id)
+        assert (refused.value.code, found.status) == ("PAYMENT_UNKNOWN", SUBMITTED)
+        assert (await crowd.shop.get(found.order_id)).payment.state == till.CAPTURED
+        assert await till.imbalances(crowd.shop, found.order_id) == []
+
+
+def _card(token: str) -> dict[str, Any]:
+    return {"payment_method": till.CARD, "payment_token": token}
 
 
 class TestFollowing:

@@ -1,5 +1,6 @@
 """Reservations that lapse while their orders still wait."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -82,6 +83,19 @@ class TestLapsed:
             await shop.patch(order.id, shop.manager, status=COMPLETED)
 
         assert (await shop.get(order.id)).status == QUEUED
+
+    async def test_while_money_is_on_its_way_it_is_heard_again_later(self, shop: Any) -> None:
+        order = await till.by_card(shop, "test_capture_fails_twice")
+        with pytest.raises(errors.Unavailable):
+            await _lapse(shop, order.id)
+        for hours in (1, 2):
+            await shop.resume_later(timedelta(hours=hours))
+
+        await _lapse(shop, order.id)
+        await shop.sagas.resume()
+
+        assert (await shop.get(order.id)).payment.state == till.CAPTURED
+        assert await till.imbalances(shop, order.id) == []
 
     async def test_of_an_order_that_has_ended_is_nobodys_business(self, shop: Any) -> None:
         order = await shop.place()

@@ -200,9 +200,10 @@ class GroupOrdersServiceServicer:
 
     def SubmitGroupOrder(self, request, context):
         """Place the order of an open or locked group order: one order with everybody's lines, each with its participant's name in the
-        notes. When stock refuses it the group order is locked again, `rejection` says why, and the answer is the refusal; it
-        may be submitted again, as a new order. Submitting a submitted one answers it as it is. The host may; so may whoever
-        holds `orders.update`.
+        notes. When stock or the payment (409 `PAYMENT_DECLINED`) refuses it the group order is locked again, `rejection` says
+        why, and the answer is the refusal; it may be submitted again, as a new order. When the payment's provider does not
+        say what became of the authorisation (503 `PAYMENT_UNKNOWN`), the group order stays submitted and follows what its
+        order comes to. Submitting a submitted one answers it as it is. The host may; so may whoever holds `orders.update`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -79,9 +79,10 @@ class GroupOrdersServiceStub:
     """
     SubmitGroupOrder: _grpc.UnaryUnaryMultiCallable[_groups_pb2.SubmitGroupOrderRequest, _groups_pb2.GroupOrder]
     """Place the order of an open or locked group order: one order with everybody's lines, each with its participant's name in the
-    notes. When stock refuses it the group order is locked again, `rejection` says why, and the answer is the refusal; it
-    may be submitted again, as a new order. Submitting a submitted one answers it as it is. The host may; so may whoever
-    holds `orders.update`.
+    notes. When stock or the payment (409 `PAYMENT_DECLINED`) refuses it the group order is locked again, `rejection` says
+    why, and the answer is the refusal; it may be submitted again, as a new order. When the payment's provider does not
+    say what became of the authorisation (503 `PAYMENT_UNKNOWN`), the group order stays submitted and follows what its
+    order comes to. Submitting a submitted one answers it as it is. The host may; so may whoever holds `orders.update`.
     """
     CancelGroupOrder: _grpc.UnaryUnaryMultiCallable[_groups_pb2.CancelGroupOrderRequest, _groups_pb2.GroupOrder]
     """Close a group order that has not been submitted. Closing a closed one changes nothing. The host may; so may whoever
@@ -138,9 +139,10 @@ class GroupOrdersServiceAsyncStub(GroupOrdersServiceStub):
     """
     SubmitGroupOrder: _aio.UnaryUnaryMultiCallable[_groups_pb2.SubmitGroupOrderRequest, _groups_pb2.GroupOrder]  # type: ignore[assignment]
     """Place the order of an open or locked group order: one order with everybody's lines, each with its participant's name in the
-    notes. When stock refuses it the group order is locked again, `rejection` says why, and the answer is the refusal; it
-    may be submitted again, as a new order. Submitting a submitted one answers it as it is. The host may; so may whoever
-    holds `orders.update`.
+    notes. When stock or the payment (409 `PAYMENT_DECLINED`) refuses it the group order is locked again, `rejection` says
+    why, and the answer is the refusal; it may be submitted again, as a new order. When the payment's provider does not
+    say what became of the authorisation (503 `PAYMENT_UNKNOWN`), the group order stays submitted and follows what its
+    order comes to. Submitting a submitted one answers it as it is. The host may; so may whoever holds `orders.update`.
     """
     CancelGroupOrder: _aio.UnaryUnaryMultiCallable[_groups_pb2.CancelGroupOrderRequest, _groups_pb2.GroupOrder]  # type: ignore[assignment]
     """Close a group order that has not been submitted. Closing a closed one changes nothing. The host may; so may whoever
@@ -266,9 +268,10 @@ class GroupOrdersServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_groups_pb2.GroupOrder, _abc.Awaitable[_groups_pb2.GroupOrder]]:
         """Place the order of an open or locked group order: one order with everybody's lines, each with its participant's name in the
-        notes. When stock refuses it the group order is locked again, `rejection` says why, and the answer is the refusal; it
-        may be submitted again, as a new order. Submitting a submitted one answers it as it is. The host may; so may whoever
-        holds `orders.update`.
+        notes. When stock or the payment (409 `PAYMENT_DECLINED`) refuses it the group order is locked again, `rejection` says
+        why, and the answer is the refusal; it may be submitted again, as a new order. When the payment's provider does not
+        say what became of the authorisation (503 `PAYMENT_UNKNOWN`), the group order stays submitted and follows what its
+        order comes to. Submitting a submitted one answers it as it is. The host may; so may whoever holds `orders.update`.
         """
 
     @_abc_1.abstractmethod
