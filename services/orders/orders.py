@@ -216,7 +216,7 @@ async def update(session: AsyncSession, order_id: UUID, change: Change) -> None:
     saga = await saga_store.saga_of(session, order_id)
     _check_cancel_reason(order, change)
     if change.status in {"", order.status}:
-        await rearm(session, saga)
+        await rearm(session, saga, again=order.status == "draft")
         await _edit(session, order, change.edits)
         return
     who = acting(await _permission(session, order, change.status))
@@ -304,9 +304,9 @@ def _check_cancel_reason(order: Order, change: Change) -> None:
         raise errors.Invalid(fields={"order.cancel_reason": ["is required to cancel what is being prepared"]})
 
 
-async def rearm(session: AsyncSession, saga: Saga) -> None:
-    """Let a stuck saga be tried again. Asking an order again for what it is, is asking for that."""
-    if saga.state == "needs_attention":
+async def rearm(session: AsyncSession, saga: Saga, *, again: bool = False) -> None:
+    """Let a stuck saga be tried again, or (`again`) any. Asking an order for what it is, is asking for that."""
+    if again or saga.state == "needs_attention":
         state = "compensating" if saga.step in {"void", "release"} else "running"
         await saga_store.set_step(session, saga.order_id, saga.step, state, due_at=clock.now() + CLAIM)
 

@@ -44,6 +44,8 @@ _SAGA_OF = sa.select(Saga).where(Saga.order_id == _id)
 _UPDATE_SAGA = sa.update(Saga).execution_options(synchronize_session=False)
 _DUE = sa.text("SELECT tenant_id, order_id FROM due_sagas(:at, :most)")
 _STUCK = sa.text("SELECT stuck_sagas()")
+# Where a transaction remembers that it has told a saga what comes next.
+_TOLD = "saga_told"
 
 
 async def insert_saga(session: AsyncSession, saga: Mapping[str, object]) -> None:
@@ -67,6 +69,12 @@ async def set_step(session: AsyncSession, order_id: UUID, step: str, state: str,
     values = {"step": step, "state": state, "tries": 1, "error": "", **more}
     given = {f"new_{name}": value for name, value in values.items()}
     await session.execute(_set(*values), {"of_order": order_id, **given})
+    session.info[_TOLD] = True
+
+
+def told(session: AsyncSession) -> bool:
+    """Whether this transaction has told a saga what comes next: then its outcome is its caller's business."""
+    return _TOLD in session.info
 
 
 async def put_off(

@@ -18,8 +18,9 @@ Within = Callable[[AsyncSession], Awaitable[None]]
 
 
 class Counter:
-    """Orders for the current call: each change in a transaction of its own, then the steps that its saga has due.
+    """Orders for the current call: each change in a transaction of its own, then the steps its saga has due for it.
 
+    What others have asked of the same order is theirs: its refusal would be the answer to a change that has succeeded.
     What is given as `within` comes first in that transaction: it is kept with the change or not at all.
     """
 
@@ -51,7 +52,9 @@ class Counter:
             if within is not None:
                 await within(session)
             await orders.update(session, order_id, change)
-        await self._sagas.work(order_id)
+            due = saga_store.told(session)
+        if due:
+            await self._sagas.work(order_id)
         return await self.read(order_id)
 
     async def once(self, request: Message, order_id: UUID, act: Within) -> orders_pb2.Order:
@@ -59,12 +62,15 @@ class Counter:
         current = call.current()
         current.fingerprint = idempotency.fingerprint(request)
         async with self._database.transaction() as session:
-            if not current.idempotency_key or await idempotency.begin(session) is None:
+            again = bool(current.idempotency_key) and await idempotency.begin(session) is not None
+            if not again:
                 await act(session)
                 if current.idempotency_key:
                     # The key names the order, not an answer: the order is asked what became of it.
                     await idempotency.store(session, orders_pb2.Order(id=str(order_id)))
-        await self._sagas.work(order_id)
+            due = again or saga_store.told(session)
+        if due:
+            await self._sagas.work(order_id)
         return await self.read(order_id)
 
     async def retry(self, request: Message, order_id: UUID) -> orders_pb2.Order:

@@ -399,6 +399,21 @@ class TestAddLines:
         assert more.total.amount == 450 + 4 * 500
         assert shop.inventory.held(order.id) == 5
 
+    async def test_their_refusal_is_no_answer_to_somebody_elses_move(self, shop: Any) -> None:
+        order = await _place(shop, 1)
+        shop.inventory.fail("Reserve", errors.Unavailable(), times=3)
+        with pytest.raises(errors.Unavailable):
+            await shop.lines().AddLines(lines_pb2.AddLinesRequest(id=order.id, lines=shop.wish().lines))
+        shop.inventory.stock = 0
+
+        begun = await shop.patch_line(order, 0, status=L_PREPARING)
+        ready = await shop.patch(order.id, shop.manager, status=READY)
+
+        assert (begun.status, ready.status, _statuses(ready)) == (PREPARING, READY, [L_READY, L_READY])
+        await shop.resume_later()
+        found = await shop.get(order.id)
+        assert (found.status, found.lines[1].reason) == (READY, "INSUFFICIENT_STOCK")
+
     async def test_nothing_is_added_to_what_has_ended(self, shop: Any) -> None:
         order = await _place(shop, 1)
         await shop.patch(order.id, status=CANCELLED)
