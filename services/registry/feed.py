@@ -51,7 +51,7 @@ class _Watcher:
 
 
 class Feed:
-    """The last changes, and who follows them. `snapshot` reads all instances that are not gone, and `preserving`."""
+    """The last changes, and who follows them. `snapshot` reads what a watcher begins with, and `preserving`."""
 
     def __init__(self, snapshot: Callable[[], tuple[Iterable[pb.Instance], bool]]) -> None:
         self._snapshot = snapshot

@@ -72,7 +72,8 @@ def registered(known: Known | None, request: pb.RegisterRequest, contract_digest
     instance = pb.Instance()
     instance.CopyFrom(request.instance)
     instance.service = request.name
-    instance.weight = instance.weight or WEIGHT_DEFAULT
+    if not instance.HasField("weight"):
+        instance.weight = WEIGHT_DEFAULT
     instance.contract_digest = contract_digest
     # The same process stays drained.
     drained = known is not None and request.epoch > 0 and _is_drained(known)

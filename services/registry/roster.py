@@ -102,7 +102,7 @@ class Roster:
     _interval_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        self.feed = Feed(lambda: (self._living(), self.preserved > 0))
+        self.feed = Feed(lambda: (self._snapshot(), self.preserved > 0))
 
     # What the bucket says.
 
@@ -364,6 +364,14 @@ class Roster:
 
     def _living(self) -> list[pb.Instance]:
         return [entry.instance for entry in self.entries.values() if not entry.gone]
+
+    def _snapshot(self) -> list[pb.Instance]:
+        """What lives; of a service with nothing alive what went last, by which it is known to be down."""
+        living = self._living()
+        up = {instance.service for instance in living}
+        down = (entries.values() for service, entries in self._by_service.items() if service not in up)
+        last = (max(entries, key=lambda entry: entry.instance.revision) for entries in down)
+        return [*living, *(entry.instance for entry in last)]
 
 
 def key_of(service: str, instance_id: str) -> str:

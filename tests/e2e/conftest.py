@@ -21,7 +21,9 @@ from uuid_utils.compat import uuid7
 from websockets.asyncio.client import ClientConnection, connect
 
 from chassis import embedded, embedded_programs
-from cli.environment import GATEWAY
+from cli import environment
+from cli.environment import GATEWAY, Backends, Layout
+from cli.run_dir import RunDir
 
 ROOT = Path(__file__).resolve().parents[2]
 START_DEADLINE_S = 180
@@ -93,6 +95,27 @@ class System:
         password = embedded_programs.read_or_make_password(self.run_dir / "servers")
         port = json.loads((self.run_dir / "state.json").read_text())["processes"]["postgres"]["port"]
         return f"postgresql://postgres:{password}@127.0.0.1:{port}/switchyard_{service}"
+
+    @asynccontextmanager
+    async def another(self, service: str, **settings: str) -> AsyncIterator["subprocess.Popen[bytes]"]:
+        """A second process of a service beside the one that is kept running."""
+        run_dir = RunDir(self.run_dir)
+        state = run_dir.state()
+        fixed = {name: int(state[f"{name}_address"].rpartition(":")[2]) for name in environment.FIXED}
+        layout = Layout([service], 0, {service: embedded.free_ports(1)[0]}, fixed)
+        valkey = f"redis://127.0.0.1:{state['processes']['valkey']['port']}/0"
+        spec = environment.spec(
+            service, layout, Backends(self.database_url(service), state["nats_url"], valkey), run_dir
+        )
+        told = {**spec.env, **{f"SWITCHYARD_{name.upper()}": value for name, value in settings.items()}}
+        with (self.run_dir / f"{service}-{layout.ops_ports[service]}.log").open("wb") as log:
+            process = subprocess.Popen(spec.argv, cwd=spec.cwd, env=told, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait(60)
 
     @asynccontextmanager
     async def database(self, service: str) -> AsyncIterator[asyncpg.Connection]:

@@ -2,12 +2,8 @@
 
 import asyncio
 import json
-import signal
-import subprocess
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
@@ -16,11 +12,9 @@ import pytest_asyncio
 from switchyard.locks.v1 import locks_pb2_grpc
 from uuid_utils.compat import uuid7
 
-from chassis import call, credentials, directory, embedded, errors, identity, locks
+from chassis import call, credentials, directory, errors, identity, locks
 from chassis.locks import Locks
 from chassis.rpc import client
-from cli import environment
-from cli.environment import Backends, Layout
 from cli.run_dir import RunDir, root_secret, service_credential
 from tests.e2e.conftest import Socket, System, eventually
 
@@ -230,23 +224,6 @@ async def process(system: System) -> AsyncIterator[Process]:
     await own.close()
 
 
-@asynccontextmanager
-async def _second_locks(system: System) -> AsyncIterator["subprocess.Popen[bytes]"]:
-    """One more process of locks."""
-    state = json.loads((system.run_dir / "state.json").read_text())
-    fixed = {name: urlsplit(f"//{state[f'{name}_address']}").port or 0 for name in environment.FIXED}
-    layout = Layout(["locks"], 0, {"locks": embedded.free_ports(1)[0]}, fixed)
-    backends = Backends(system.database_url("locks"), state["nats_url"], "")
-    spec = environment.spec("locks", layout, backends, RunDir(system.run_dir))
-    with (system.run_dir / "locks-2.log").open("wb") as log:
-        second = subprocess.Popen(spec.argv, cwd=spec.cwd, env=dict(spec.env), stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield second
-    finally:
-        second.send_signal(signal.SIGTERM)
-        second.wait(60)
-
-
 class TestHold:
     async def test_a_body_is_cancelled_when_its_lock_is_broken(
         self, admin: httpx.AsyncClient, process: Process, name: str
@@ -291,7 +268,7 @@ class TestHold:
     async def test_no_lease_and_no_place_is_lost_with_a_process(
         self, system: System, admin: httpx.AsyncClient, process: Process, name: str
     ) -> None:
-        async with _second_locks(system) as second:
+        async with system.another("locks") as second:
             await eventually(lambda: _knows(process, 2), 60)
             releases = [asyncio.Event() for _ in range(6)]
             owners = [f"{name[-6:]}-{number}" for number in range(len(releases))]

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -28,8 +27,6 @@ from chassis import call, embedded, identity
 from chassis.credentials import Credentials
 from chassis.directory import Watched
 from chassis.rpc import client
-from cli import environment
-from cli.environment import Backends, Layout
 from cli.run_dir import RunDir, root_secret, service_credential
 from tests.e2e.conftest import System, created, eventually
 
@@ -39,30 +36,6 @@ PATH = f"/api/v1/services/{SERVICE}/instances"
 PATIENCE_S = 120.0
 # Between two calls of one caller, lest the load itself be all that the machine has time for.
 PACE_S = 0.01
-
-
-@asynccontextmanager
-async def _another(system: System, service: str = SERVICE, **settings: str) -> AsyncIterator["subprocess.Popen[bytes]"]:
-    """A second process of a service beside the one that is kept running."""
-    run_dir = RunDir(system.run_dir)
-    state = run_dir.state()
-    fixed = {name: _port(state[f"{name}_address"]) for name in environment.FIXED}
-    layout = Layout([service], 0, {service: embedded.free_ports(1)[0]}, fixed)
-    valkey = f"redis://127.0.0.1:{state['processes']['valkey']['port']}/0"
-    backends = Backends(system.database_url(service), state["nats_url"], valkey)
-    spec = environment.spec(service, layout, backends, run_dir)
-    told = {**spec.env, **{f"SWITCHYARD_{name.upper()}": value for name, value in settings.items()}}
-    with (system.run_dir / f"{service}-{layout.ops_ports[service]}.log").open("wb") as log:
-        process = subprocess.Popen(spec.argv, cwd=spec.cwd, env=told, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait(60)
-
-
-def _port(address: str) -> int:
-    return int(address.rpartition(":")[2])
 
 
 async def _passing(admin: httpx.AsyncClient, pid: int) -> str:
@@ -194,7 +167,7 @@ class TestReplacement:
         load: Load,
         record_property: Callable[[str, object], None],
     ) -> None:
-        async with _another(system) as second, await system.acting("operator") as operator:
+        async with system.another(SERVICE) as second, await system.acting("operator") as operator:
             await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
             old = system.pid(SERVICE)
             drained = await _passing(admin, old)
@@ -249,7 +222,7 @@ class TestSuccession:
     async def test_a_process_that_was_paused_ends_when_another_has_its_place(
         self, system: System, admin: httpx.AsyncClient
     ) -> None:
-        async with _another(system) as second, await system.acting("operator") as operator:
+        async with system.another(SERVICE) as second, await system.acting("operator") as operator:
             await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
             paused = await _instance(admin, second.pid)
             second.send_signal(signal.SIGSTOP)
@@ -275,8 +248,8 @@ class TestRegistryDies:
         port = embedded.free_ports(1)[0]
         both = f"ipv4:{state['registry_address']},127.0.0.1:{port}"
         async with (
-            _another(system, "registry", grpc_port=str(port)),
-            _another(system, registry_address=both) as second,
+            system.another("registry", grpc_port=str(port)),
+            system.another(SERVICE, registry_address=both) as second,
             _watched(system, both) as watched,
             _service(system, both) as resolve,
             Load() as load,
@@ -313,7 +286,7 @@ class TestServiceHealth:
         self, system: System, admin: httpx.AsyncClient, record_property: Callable[[str, object], None]
     ) -> None:
         headers = {"Authorization": f"Bearer {await system.login('admin')}", "X-Tenant-ID": system.tenant()}
-        async with _another(system) as second, AsyncExitStack() as stack:
+        async with system.another(SERVICE) as second, AsyncExitStack() as stack:
             instance_id = await eventually(lambda: _passing(admin, second.pid), PATIENCE_S)
             socket, snapshot = await eventually(lambda: _opened(stack, system, headers), PATIENCE_S)
             killed_at = time.monotonic()

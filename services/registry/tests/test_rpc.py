@@ -21,6 +21,14 @@ class TestRegister:
         assert 0 < first.instance.epoch < second.instance.epoch
         assert (first.instance.state, first.heartbeat_interval_s) == (pb.INSTANCE_STATE_STARTING, 1)
 
+    @pytest.mark.parametrize(("told", "weight"), [({}, 100), ({"weight": 0}, 0), ({"weight": 7}, 7)])
+    async def test_no_weight_is_not_the_weight_0(
+        self, registry: Registry, name: str, told: dict[str, int], weight: int
+    ) -> None:
+        answer = await registry.acting(name).Register(request(name, **told))
+
+        assert answer.instance.weight == weight
+
     async def test_a_service_speaks_for_itself_only(self, registry: Registry) -> None:
         with pytest.raises(errors.Denied):
             await registry.acting("orders").Register(request("inventory"))
@@ -228,6 +236,17 @@ class TestWatch:
         assert snapshot.snapshot
         assert before.id in {instance.id for instance in snapshot.instances}
         assert [(one.id, one.state) for one in change.instances] == [(before.id, pb.INSTANCE_STATE_GONE)]
+
+    async def test_a_snapshot_tells_of_a_service_that_is_down(self, registry: Registry, name: str) -> None:
+        stub = registry.acting(name)
+        for _ in range(2):
+            last = await registry.register(name)
+            await stub.Deregister(pb.DeregisterRequest(name=name, instance_id=last.id))
+
+        snapshot = await anext(aiter(stub.Watch(pb.WatchRequest(services=[name]))))
+
+        told = [(one.id, one.state) for one in snapshot.instances]
+        assert told == [(last.id, pb.INSTANCE_STATE_GONE)]
 
     async def test_of_some_services_only(self, registry: Registry, name: str) -> None:
         stub = registry.acting(name)
