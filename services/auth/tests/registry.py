@@ -75,7 +75,7 @@ class Registry(registry_pb2_grpc.RegistryServiceServicer):
     async def Watch(self, _request: Any, _context: Any) -> AsyncIterator[registry_pb2.WatchResponse]:
         async with self._changed:
             while True:
-                yield registry_pb2.WatchResponse(instances=self._instances.values(), snapshot=True)
+                yield registry_pb2.WatchResponse(revision=1, instances=self._instances.values(), snapshot=True)
                 await self._changed.wait()
 
     async def GetContract(self, request: Any, _context: Any) -> registry_pb2.Contract:
