@@ -369,9 +369,8 @@ class Roster:
         """What lives; of a service with nothing alive what went last, by which it is known to be down."""
         living = self._living()
         up = {instance.service for instance in living}
-        down = (entries.values() for service, entries in self._by_service.items() if service not in up)
-        last = (max(entries, key=lambda entry: entry.instance.revision) for entries in down)
-        return [*living, *(entry.instance for entry in last)]
+        down = (self.of(service) for service in self.services() if service not in up)
+        return [*living, *(entries[-1].instance for entries in down)]
 
 
 def key_of(service: str, instance_id: str) -> str:

@@ -50,6 +50,10 @@ async def _instance(admin: httpx.AsyncClient, pid: int) -> dict[str, Any]:
     return next((each for each in found if each["metadata"].get("pid") == str(pid)), {})
 
 
+async def _is_gone(admin: httpx.AsyncClient, pid: int) -> bool:
+    return bool((await _instance(admin, pid)).get("state") == "gone")
+
+
 class Load:
     """Calls without a pause, and how they ended."""
 
@@ -229,13 +233,14 @@ class TestSuccession:
 
             successor = {"id": str(uuid7()), "address": paused["address"]}
             answer = await operator.post(PATH, json=successor)
-            there = await _instance(admin, second.pid)
+            # While it was heard of a moment ago, both may live.
+            await eventually(lambda: _is_gone(admin, second.pid), PATIENCE_S)
             second.send_signal(signal.SIGCONT)
             code = await asyncio.to_thread(second.wait, PATIENCE_S)
             instances = (await admin.get(PATH)).json()["data"]
             await operator.delete(f"{PATH}/{successor['id']}")
 
-        assert (answer.status_code, there["state"], code) == (201, "gone", 0)
+        assert (answer.status_code, code) == (201, 0)
         # It has taken nobody out on its way.
         assert successor["id"] in {each["id"] for each in instances}
 
