@@ -39,7 +39,7 @@ TIMEOUT_S: Final = 2.0
 RETRY_S: Final = 0.25
 # The server says this often that there is nothing new; a watch that has heard nothing for three times as long begins
 # again where it was.
-HEARTBEAT_S: Final = 1.0
+HEARTBEAT_S: Final = 0.5
 # A watch that is as far behind its reader begins again where it was, so that memory stays bounded.
 HEARD_MAX: Final = 65_536
 # A new leader may not have taken in all that was acknowledged; a stream that is this often found to be shorter than it

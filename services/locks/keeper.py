@@ -216,6 +216,8 @@ class Keeper:
         lock = locks.copy(document.lock)
         locks.drop(lock, self._dead(lock))
         later, refused = [], {}
+        # Reading has taken its time: who has gone meanwhile wants nothing any more.
+        commands = [each for each in commands if not each.done.done()]
         for command in commands:
             try:
                 command.apply(lock)

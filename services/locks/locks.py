@@ -189,9 +189,9 @@ def promote(lock: StoredLock, now: datetime) -> None:
 def renew(
     lock: StoredLock, *, lease_id: bytes, holder: str, timeout_s: int | None, now: datetime, host: str = ""
 ) -> None:
-    """Keep a lease for longer. Its holder has heard of it; or else will from `host`. Raises `LeaseLost`."""
+    """Keep a lease for longer. Its holder has heard of it, or will from `host`. Raises `LeaseLost`."""
     lease = _held_by(lock, lease_id, holder)
-    _hold(lease, lease_id).host = host
+    _answer(_hold(lease, lease_id), host)
     _renew(lease, timeout_s, now)
 
 
@@ -281,7 +281,7 @@ def _go_on(lock: StoredLock, wish: Wish, now: datetime, *, wait: bool) -> bool:
     if found is not None and found.holder != wish.holder:
         raise mismatch("the lock_id is another's")
     if isinstance(found, StoredLease):
-        _hold(found, wish.id).host = wish.host
+        _answer(_hold(found, wish.id), wish.host)
         _renew(found, None, now)
         return True
     if found is not None:
@@ -345,6 +345,11 @@ def _held_by(lock: StoredLock, lease_id: bytes, holder: str) -> StoredLease:
 
 def _hold(lease: StoredLease, lease_id: bytes) -> StoredHold:
     return next(hold for hold in lease.holds if hold.id == lease_id)
+
+
+def _answer(hold: StoredHold, host: str) -> None:
+    """A host answers for a hold. Once several do, none knows what its caller has heard, and none gives it back."""
+    hold.host = host if hold.host == host else ""
 
 
 def _renew(lease: StoredLease, timeout_s: int | None, now: datetime) -> None:

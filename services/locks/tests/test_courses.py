@@ -84,7 +84,7 @@ class AnyCourse(RuleBasedStateMachine):
         self.written.enter(a_wish(id=lease_id, host=host))
         for lease in self.held:
             if lease_id in lease.hosts:
-                lease.hosts[lease_id] = host
+                lease.hosts[lease_id] = host if lease.hosts[lease_id] == host else ""
         self.line = [replace(wish, host=host) if wish.id == lease_id else wish for wish in self.line]
 
     @precondition(lambda self: self.held or self.line)

@@ -241,6 +241,36 @@ class TestAcquire:
 
         assert await two[1].acquire(key, two[1].wish(id=wish.id)) is not None
 
+    async def test_who_has_gone_while_the_bucket_was_away_changes_nothing(
+        self, two: tuple[Process, Process], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (slow, other), wish = two, two[0].wish()
+        asked, answers = asyncio.Event(), asyncio.Event()
+
+        async def put(*_: Any, **__: Any) -> int:
+            raise errors.Unavailable
+
+        async def get(of: str) -> Entry | None:
+            asked.set()
+            await answers.wait()
+            return await Bucket.get(slow.bucket, of)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(slow.bucket, "put", put)
+            patch.setattr(slow.bucket, "get", get)
+            late = asyncio.create_task(slow.acquire(key, wish))
+            await asked.wait()
+        late.cancel()
+        lease = await other.acquire(key, other.wish(id=wish.id))
+        answers.set()
+        await until(lambda: key not in slow.keeper._pending)
+        await asyncio.gather(late, return_exceptions=True)
+        found = await slow.keeper.read(key)
+
+        assert lease is not None
+        # Nor is it renewed.
+        assert [(each.token, each.renewals) for each in found.lock.leases] == [(lease.token, 0)]
+
     async def test_an_id_that_stands_in_another_lock_is_refused(
         self, two: tuple[Process, Process], keys: Iterator[str]
     ) -> None:

@@ -467,6 +467,16 @@ class TestLeave:
 
         assert written.holds(wish)
 
+    def test_what_two_hosts_have_answered_neither_takes_back(self, written: Written) -> None:
+        late = written.enter(a_wish(host="a"))
+        written.enter(a_wish(id=late.id, host="b"))
+        written.enter(late)
+
+        for host in "ab":
+            locks.leave(written.lock, lease_id=late.id, host=host)
+
+        assert written.holds(late)
+
     def test_what_its_caller_has_renewed_stays(self, written: Written) -> None:
         wish = written.enter(a_wish(host="a"))
         locks.renew(written.lock, lease_id=wish.id, holder=wish.holder, timeout_s=None, now=clock.now())
