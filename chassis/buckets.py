@@ -45,6 +45,8 @@ HEARD_MAX: Final = 65_536
 # A new leader may not have taken in all that was acknowledged; a stream that is this often found to be shorter than it
 # was will stay so.
 SHORTER_MAX: Final = 20
+# The key of what a reader writes to be sure of what it reads.
+BARRIER: Final = "barrier"
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 # $JS.ACK.<stream>.<consumer>.<deliveries>.<in the stream>.<to the consumer>.<time>.<pending>
 _PLAIN_REPLY_TOKENS: Final = 9
@@ -156,6 +158,17 @@ class Bucket:
         told = {**(headers or {}), Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(last)}
         if ttl_s is not None:
             told[Header.MSG_TTL] = str(ttl_s)
+        return await self._write(key, value, told)
+
+    async def barrier(self) -> int:
+        """A revision beyond every write that was acknowledged before. Raises `Unavailable`.
+
+        It is a write of its own (under the key `BARRIER`, which watches tell of): a leader that was cut off answers
+        reads for some seconds more, and has no majority for a write.
+        """
+        return await self._write(BARRIER, b"", {})
+
+    async def _write(self, key: str, value: bytes, told: dict[str, str]) -> int:
         try:
             stored = orjson.loads(await self._requests.ask(self._prefix + key, value, told))
         except (nats.errors.Error, TimeoutError, orjson.JSONDecodeError) as failure:
@@ -175,7 +188,7 @@ class Bucket:
             raise errors.Unavailable(f"the bucket did not answer: {failure!r}") from failure
 
     async def revision(self) -> int:
-        """The revision of the bucket's last write. Raises `Unavailable`."""
+        """The revision of the bucket's last write, as far as its leader knows. Raises `Unavailable`."""
         try:
             return (await self._context.stream_info(self.stream)).state.last_seq
         except (Error, nats.errors.Error) as failure:

@@ -61,6 +61,8 @@ class Keeper:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Document], None]] = []
         self._position = 0
+        self._barrier: asyncio.Task[int] | None = None
+        self._one_barrier = asyncio.Lock()
         self._behind: list[tuple[int, asyncio.Future[None]]] = []
         self.documents = Documents()
         # Locks in which this process has ended leases, of which nobody was told yet.
@@ -77,16 +79,14 @@ class Keeper:
 
     async def run(self) -> None:
         """Learn of every change, until cancelled."""
-        begun = await self._begin()
         try:
             async for found in self._bucket.watch():
                 if isinstance(found, CaughtUp):
-                    # What was forgotten while nobody looked is never told of.
-                    self._move(max(self._position, begun))
                     self.caught_up.set()
-                else:
+                    continue
+                if found.key != buckets.BARRIER:
                     self._see(found)
-                    self._move(found.revision)
+                self._move(found.revision)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -115,11 +115,13 @@ class Keeper:
             self._serve(key, [])
 
     async def read(self, key: str) -> Document:
-        """The document as the leader has it. Raises `Unavailable`."""
+        """The document as the leader has it, or newer. Raises `Unavailable`."""
         entry = await self._bucket.get(key)
-        if entry is None:
-            return Document(key, StoredLock(), 0)
-        return self._see(entry)
+        if entry is not None:
+            return self._see(entry)
+        known = self.documents.get(key)
+        # That it was forgotten is not told; one that is in use is not.
+        return Document(key, StoredLock(), 0) if locks.is_free(known.lock) else known
 
     async def find(self, tenant: UUID, lease_id: bytes) -> str:
         """The key of the lock in which an id stands. Raises `LeaseLost` and `Unavailable`."""
@@ -132,8 +134,10 @@ class Keeper:
         return key
 
     async def catch_up(self) -> None:
-        """Wait until everything that was written before is known. Raises `Unavailable`."""
-        revision = await self._bucket.revision()
+        """Wait until everything that was acknowledged before is known. Raises `Unavailable`."""
+        if self._barrier is None:
+            self._barrier = asyncio.create_task(self._pass_barrier())
+        revision = await asyncio.shield(self._barrier)
         if self._position >= revision:
             return
         there: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -145,13 +149,11 @@ class Keeper:
             message = "the bucket's changes do not arrive"
             raise errors.Unavailable(message, retry_after_s=1) from None
 
-    async def _begin(self) -> int:
-        while True:
-            try:
-                return await self._bucket.revision()
-            except errors.Unavailable as failure:
-                log.info("bucket_not_ready", error=repr(failure))
-            await asyncio.sleep(RETRY_S)
+    async def _pass_barrier(self) -> int:
+        # One under way may be older than the question; who comes while it is shares the next one.
+        async with self._one_barrier:
+            self._barrier = None
+            return await self._bucket.barrier()
 
     def _see(self, entry: Entry) -> Document:
         known = self.documents.get(entry.key)
@@ -190,7 +192,7 @@ class Keeper:
                 at = time.monotonic()
                 try:
                     document = await self.read(key) if read else self.documents.get(key)
-                    pending[:0] = await self._attempt(document, taken, at=at, sure=read)
+                    pending[:0] = await self._attempt(document, taken, at=at)
                     read = False
                 except buckets.Stale:
                     if read and not taken and not pending:
@@ -208,10 +210,10 @@ class Keeper:
                 # None is left, unless this was cancelled, or has died of a bug.
                 command.done.cancel()
 
-    async def _attempt(self, document: Document, commands: list[_Command], *, at: float, sure: bool) -> list[_Command]:
+    async def _attempt(self, document: Document, commands: list[_Command], *, at: float) -> list[_Command]:
         """Apply commands to a document and write it; those that are left for the next write.
 
-        Raises `Stale` when it is to be done again with what the leader has, and `Unavailable`.
+        Raises `Stale` when it is to be done again with a newer one, and `Unavailable`.
         """
         lock = locks.copy(document.lock)
         locks.drop(lock, self._dead(lock))
@@ -228,9 +230,13 @@ class Keeper:
         locks.promote(lock, clock.now())
         if lock != document.lock:
             document = await self._write(document, lock)
-        elif not sure and not all(command.hint for command in commands):
-            # Nothing is refused by what may be old.
-            raise buckets.Stale
+        elif not all(command.hint for command in commands):
+            # Nothing is refused by what may be old, and who takes itself for the leader may be cut off.
+            await self.catch_up()
+            known = self.documents.get(document.key)
+            # What was forgotten, and free before, is as new.
+            if known.revision > document.revision and (document.revision or not locks.is_free(known.lock)):
+                raise buckets.Stale
         outcome = Outcome(document, at)
         for command in commands:
             if command.done.done() or command in later:

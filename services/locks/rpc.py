@@ -93,6 +93,7 @@ class LocksRpc:
         return views.lock(document)
 
     async def _read(self, name: str) -> Document:
+        await self._keeper.catch_up()
         document = await self._keeper.read(_key(name))
         if not document.revision:
             raise errors.NotFound

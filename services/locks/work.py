@@ -128,8 +128,10 @@ async def _circles(keeper: Keeper, tenant: UUID) -> list[Circle]:
 
 async def _end_circle(keeper: Keeper, line: Line, circle: Circle) -> None:
     """Refuse the youngest of a circle, if there was a moment in which all of the circle was as it seems."""
-    first = [await keeper.read(key) for key in circle.keys]
-    second = [await keeper.read(key) for key in circle.keys]
+    await keeper.catch_up()
+    first = [keeper.documents.get(key) for key in circle.keys]
+    await keeper.catch_up()
+    second = [keeper.documents.get(key) for key in circle.keys]
     if [each.revision for each in first] != [each.revision for each in second]:
         return
     if any(found.youngest.id == circle.youngest.id for found in deadlocks.find(second)):

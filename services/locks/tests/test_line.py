@@ -271,6 +271,44 @@ class TestAcquire:
         # Nor is it renewed.
         assert [(each.token, each.renewals) for each in found.lock.leases] == [(lease.token, 0)]
 
+    async def test_nothing_is_refused_by_a_leader_that_is_cut_off(
+        self, two: tuple[Process, Process], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await two[0].acquire(key, two[0].wish())
+        tenant = documents.tenant_of(key)
+
+        async def barrier() -> int:
+            # It answers reads, and has no majority.
+            raise errors.Unavailable
+
+        monkeypatch.setattr(keeper, "PATIENCE_S", 0.0)
+        monkeypatch.setattr(two[0].bucket, "barrier", barrier)
+
+        with pytest.raises(errors.Unavailable):
+            await two[0].acquire(key, two[0].wish(), 0)
+        with pytest.raises(errors.Unavailable):
+            await two[0].keeper.find(tenant, two[0].wish().id)
+
+    async def test_who_knows_less_than_was_acknowledged_looks_again(
+        self, two: tuple[Process, Process], key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lease = await two[1].acquire(key, two[1].wish())
+        await until(lambda: bool(two[0].lock(key).leases))
+        known, passed = two[0].keeper.documents.get(key), Bucket.barrier
+        assert lease is not None
+
+        async def barrier() -> int:
+            # What was known is old by now.
+            await two[1].release(key, lease)
+            return await passed(two[0].bucket)
+
+        monkeypatch.setattr(two[0].bucket, "barrier", barrier)
+
+        granted = await two[0].acquire(key, two[0].wish(), 0)
+
+        assert known.lock.leases
+        assert granted is not None
+
     async def test_an_id_that_stands_in_another_lock_is_refused(
         self, two: tuple[Process, Process], keys: Iterator[str]
     ) -> None:
