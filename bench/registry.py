@@ -71,8 +71,7 @@ async def run(say: Callable[[str], None]) -> dict[str, Any]:
         say(f"replaced: {result['replaced']}")
         result["masses"] = []
         for size in SIZES:
-            result["masses"].append(await Masses(world, size).run())
-            say(f"{size}: {result['masses'][-1]}")
+            result["masses"].append(await Masses(world, size, say).run())
     return {**result, "lasted_s": time.monotonic() - began}
 
 

@@ -34,6 +34,8 @@ BEAT_DEADLINE_S = 2.0
 LEAVE_DEADLINE_S = 3.0
 DRAIN_TRIES = 3
 RETRY_S = 0.3
+# Twice as long after each failure, up to this: a registry that cannot keep up is not to be asked more.
+RETRY_MAX_S = 2.4
 SUPERSEDED = "SUPERSEDED"
 
 log = structlog.get_logger()
@@ -84,6 +86,7 @@ class Registration:
         # There is something to tell before the next heartbeat is due.
         self._due = asyncio.Event()
         self._attending: asyncio.Task[None] | None = None
+        self._failures = 0
         self._ended = False
 
     async def run(self) -> None:
@@ -97,7 +100,7 @@ class Registration:
                     self._give_way()
                     return
                 log.info("registration_interrupted", error=repr(failure))
-            await _pause()
+            await self._pause()
 
     def tell(self) -> None:
         """Send a heartbeat now: what `ready` says has changed."""
@@ -113,7 +116,7 @@ class Registration:
                 await self._ask(lambda stub: stub.Drain, request, DEADLINE_S)
             except (errors.Unavailable, errors.DeadlineExceeded) as failure:
                 log.info("drain_not_told", error=repr(failure))
-                await _pause()
+                await self._pause()
             except errors.Error:
                 # It knows no such instance.
                 break
@@ -156,8 +159,9 @@ class Registration:
                 await self._ask(lambda stub: stub.Heartbeat, beat, BEAT_DEADLINE_S)
             except (errors.Unavailable, errors.DeadlineExceeded) as failure:
                 log.info("heartbeat_failed", error=repr(failure))
-                await _pause()
+                await self._pause()
             else:
+                self._failures = 0
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
                         await self._due.wait()
@@ -180,7 +184,7 @@ class Registration:
                 if not client.was_given_up():
                     raise
             self._due.set()
-            await _pause()
+            await self._pause()
 
     def _beat_every(self, interval_s: int) -> None:
         if max(interval_s, 1) != self._interval_s:
@@ -190,6 +194,12 @@ class Registration:
     def _stop_attending(self) -> None:
         if self._attending is not None:
             self._attending.cancel()
+
+    async def _pause(self) -> None:
+        longest = min(RETRY_S * 2**self._failures, RETRY_MAX_S)
+        self._failures += 1
+        # Spread: all processes have lost the same registry.
+        await asyncio.sleep(longest * random.uniform(0.5, 1.5))  # noqa: S311
 
     def _give_way(self) -> None:
         log.warning("superseded", service=self._service, instance=self._instance.id, epoch=self._epoch)
@@ -236,8 +246,3 @@ def instance(
         metadata=told,
         grpc_services=[service.full_name for service in services],
     )
-
-
-async def _pause() -> None:
-    # Spread: all processes have lost the same registry.
-    await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311

@@ -7,10 +7,12 @@ registered once, a line is written. Ends with its input, without taking leave.
 
 import asyncio
 import json
+import logging
 import os
 import sys
 
 import grpc.aio
+import structlog
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from switchyard.registry.v1 import registry_pb2
@@ -20,7 +22,7 @@ from chassis.credentials import Credentials
 from chassis.rpc import client
 
 # Beginning all at once, they would time the client's own queue.
-AT_ONCE = 64
+AT_ONCE = 16
 POLL_S = 0.02
 
 
@@ -84,6 +86,11 @@ class Crowd:
 
 
 if __name__ == "__main__":
+    # Standard output is for what is told, and nobody reads it meanwhile.
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     # As many processes would: each instance has a connection of its own to the registry.
     client._REGISTRY_OPTIONS = (*client._REGISTRY_OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # noqa: SLF001
     uvloop.run(Crowd(json.loads(sys.stdin.readline())).run())

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -20,7 +21,7 @@ from bench.fleet.world import Helper, World
 
 PROCESSES = 4
 SERVICES = [f"crowd-{number}" for number in range(20)]
-REGISTER_DEADLINE_S = 240.0
+REGISTER_DEADLINE_S = 420.0
 # From the last registration until nothing but heartbeats and probes goes on.
 SETTLE_S = 12.0
 MEASURED_S = 20.0
@@ -40,31 +41,41 @@ _LIVELY = frozenset({"preserved", "last_seen_at"})
 class Masses:
     """One crowd of a size."""
 
-    def __init__(self, world: World, count: int) -> None:
+    def __init__(self, world: World, count: int, say: Callable[[str], None]) -> None:
         self._world = world
         self._count = count
+        self._say = say
         self._drained: set[str] = set()
+        self._helpers: list[Helper] = []
 
     async def run(self) -> dict[str, Any]:
         """Everything, in order. Raises `TimeoutError` for what does not happen."""
-        registered = await self._register()
-        await asyncio.sleep(SETTLE_S)
-        at_rest = await self._at_rest()
-        fan_out = {number: await self._fan_out(number) for number in FOLLOWERS}
-        cut = await self._cut_off()
-        killed = await self._kill_half()
-        await self._clear()
-        figures = {"registered": registered, "at_rest": at_rest, "fan_out": fan_out, "cut": cut, "killed": killed}
-        return {"count": self._count, **figures}
+        figures: dict[str, Any] = {"count": self._count}
+        try:
+            figures["registered"] = self._said("registered", await self._register())
+            await asyncio.sleep(SETTLE_S)
+            figures["at_rest"] = self._said("at rest", await self._at_rest())
+            fan_out = {number: await self._fan_out(number) for number in FOLLOWERS}
+            figures["fan_out"] = self._said("fan-out", fan_out)
+            figures["cut"] = self._said("cut off", await self._cut_off())
+            figures["killed"] = self._said("killed", await self._kill_half())
+        finally:
+            for helper in self._helpers:
+                await helper.stop()
+        await self._world.all_told(lambda watcher: not _crowd(watcher), DEATH_DEADLINE_S)
+        return figures
+
+    def _said(self, part: str, found: dict[Any, Any]) -> dict[Any, Any]:
+        self._say(f"{self._count} {part}: {found}")
+        return found
 
     async def _register(self) -> dict[str, Any]:
         for watcher in self._world.watchers:
             watcher.told.clear()
         before = self._world.usage()
         began = time.monotonic()
-        self._helpers = await asyncio.gather(
-            *(self._world.crowd(number, self._count // PROCESSES, SERVICES) for number in range(PROCESSES))
-        )
+        for number in range(PROCESSES):
+            self._helpers.append(await self._world.crowd(number, self._count // PROCESSES, SERVICES))
         await asyncio.gather(*(helper.hear(REGISTER_DEADLINE_S) for helper in self._helpers))
         await self._world.all_told(
             lambda watcher: sum(1 for each in _crowd(watcher).values() if each.state in PASSING) >= self._count,
@@ -125,7 +136,7 @@ class Masses:
         for watcher in world.watchers:
             watcher.told.clear()
         cut_at = max(each.signal(signal.SIGSTOP) for each in silent)
-        said = await asyncio.gather(*(self._said(watcher, cut_at) for watcher in world.watchers))
+        said = await asyncio.gather(*(self._preserves(watcher, cut_at) for watcher in world.watchers))
         await asyncio.sleep(max(0.0, cut_at + CUT_S - time.monotonic()))
         during = await self._listed()
         told = Counter(_name(state) for watcher in world.watchers for _, _, state in _of_states(watcher, before))
@@ -156,7 +167,7 @@ class Masses:
         }
 
     @staticmethod
-    async def _said(watcher: Watcher, since: float) -> float | None:
+    async def _preserves(watcher: Watcher, since: float) -> float | None:
         """Seconds until a watcher was told that the registry preserves what it knows; None: it was not."""
         try:
             await watcher.until(lambda each: each.preserving, CUT_S)
@@ -193,11 +204,6 @@ class Masses:
             "p50_s": moments[len(moments) // 2],
             "last_s": moments[-1],
         }
-
-    async def _clear(self) -> None:
-        for helper in self._helpers:
-            await helper.stop()
-        await self._world.all_told(lambda watcher: not _crowd(watcher), DEATH_DEADLINE_S)
 
     async def _listed(self) -> dict[str, pb.Instance]:
         """What the registry answers, by instance."""
