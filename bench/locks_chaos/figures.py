@@ -56,8 +56,8 @@ this broken.
 was refused after a median of {circle_s:.2f} s and at most {circle_most_s:.2f} s.
 
 **Late writes** are those that a client began when its lease was over for all that it could know, most of them after a
-pause between the look at the clock and the write. {fenced_off} of {late} were refused by the database; before the
-others nobody newer had written.
+pause between the look at the clock and the write. {late_fenced_off} of {late} were refused by the database; before the
+others nobody newer had written. Of the {fenced_off} refused in all, the rest had lost leases that were broken.
 
 **A holder killed** while nothing else was wrong was replaced, in {count} cases, after a median of {median_s:.2f} s
 and at most {most_s:.2f} s from the kill (bound: {bound_s:g} s, the lease's life and one second): {histogram}.

@@ -105,6 +105,7 @@ class Recorder:
             "writes": sum(each.outcome == OK for each in writes),
             "fenced_off": sum(each.outcome == LOST for each in writes),
             "late": sum(each.late for each in writes),
+            "late_fenced_off": sum(each.late and each.outcome == LOST for each in writes),
             "again": sum(each.kind == "again" for each in calls),
             "breaks": sum(each.kind == "break" and each.outcome == OK for each in calls),
             "pushed": sum(each.kind == "told" and each.said in LOSSES for each in calls),
