@@ -1,8 +1,8 @@
 """Many instances in one process: `python -m bench.fleet.crowd`, told by one JSON object on standard input.
 
-Each registers by `chassis.registration` on a connection of its own, keeps its `Attend` stream and sends its heartbeats.
-They have an address each, one of 127.0.0.0/8, and answer the health probe there by one gRPC server. When all have
-registered once, a line is written. Ends with its input, without taking leave.
+Each registers by `chassis.registration`, keeps its `Attend` stream and sends its heartbeats, on a connection of its own
+or on one of so many that they share. They have an address each, one of 127.0.0.0/8, and answer health probes there by
+one gRPC server. When all have registered once, a line is written. Ends with its input, without taking leave.
 """
 
 import asyncio
@@ -10,6 +10,8 @@ import json
 import logging
 import os
 import sys
+from itertools import cycle
+from typing import Any
 
 import grpc.aio
 import structlog
@@ -26,17 +28,34 @@ AT_ONCE = 16
 POLL_S = 0.02
 
 
+class _Shared:
+    """A channel that others use, too."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+    async def close(self) -> None:
+        """It is not its user's to close."""
+
+
 class Crowd:
     """The instances of one process."""
 
     def __init__(self, told: dict[str, str]) -> None:
         self._registry, self._auth = told["registry"], told["auth"]
         self._number, self._count, self._services = int(told["number"]), int(told["count"]), told["services"].split()
+        self._connections = int(told["connections"])
         self._beginning = asyncio.Semaphore(AT_ONCE)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         self._port = await self._serve()
+        if self._connections < self._count:
+            shared = cycle([_Shared(client.to_registry(self._registry)) for _ in range(self._connections)])
+            client.to_registry = lambda _target: next(shared)  # type: ignore[assignment,return-value]
         credentials = {service: Credentials(self._auth, service) for service in self._services}
         contract = registration.contract([registry_pb2.DESCRIPTOR.services_by_name["RegistryService"]])
         reader = asyncio.StreamReader()
@@ -91,6 +110,4 @@ if __name__ == "__main__":
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    # As many processes would: each instance has a connection of its own to the registry.
-    client._REGISTRY_OPTIONS = (*client._REGISTRY_OPTIONS, ("grpc.use_local_subchannel_pool", 1))  # noqa: SLF001
     uvloop.run(Crowd(json.loads(sys.stdin.readline())).run())

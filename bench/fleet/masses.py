@@ -20,6 +20,8 @@ from bench.fleet.watcher import DEAD, PASSING, Watcher
 from bench.fleet.world import Helper, World
 
 PROCESSES = 4
+# More than this, and a machine that has two cores for all is busy with the clients' connections alone.
+CONNECTIONS_MAX = 1000
 SERVICES = [f"crowd-{number}" for number in range(20)]
 REGISTER_DEADLINE_S = 420.0
 # From the last registration until nothing but heartbeats and probes goes on.
@@ -50,7 +52,7 @@ class Masses:
 
     async def run(self) -> dict[str, Any]:
         """Everything, in order. Raises `TimeoutError` for what does not happen."""
-        figures: dict[str, Any] = {"count": self._count}
+        figures: dict[str, Any] = {"count": self._count, "connections": min(self._count, CONNECTIONS_MAX)}
         try:
             figures["registered"] = self._said("registered", await self._register())
             await asyncio.sleep(SETTLE_S)
@@ -75,7 +77,8 @@ class Masses:
         before = self._world.usage()
         began = time.monotonic()
         for number in range(PROCESSES):
-            self._helpers.append(await self._world.crowd(number, self._count // PROCESSES, SERVICES))
+            connections = min(self._count, CONNECTIONS_MAX) // PROCESSES
+            self._helpers.append(await self._world.crowd(number, self._count // PROCESSES, SERVICES, connections))
         await asyncio.gather(*(helper.hear(REGISTER_DEADLINE_S) for helper in self._helpers))
         await self._world.all_told(
             lambda watcher: sum(1 for each in _crowd(watcher).values() if each.state in PASSING) >= self._count,

@@ -170,12 +170,12 @@ class World:
         assert instance is not None
         return Sample(pid, instance)
 
-    async def crowd(self, number: int, count: int, services: list[str]) -> Helper:
+    async def crowd(self, number: int, count: int, services: list[str], connections: int) -> Helper:
         """A process with many instances, which has begun to register them."""
         helper = await Helper.start("bench.fleet.crowd", env=dict(os.environ) | {"SWITCHYARD_LOG_LEVEL": "WARNING"})
         self._stack.push_async_callback(helper.stop)
         told = {"registry": self.registry_target, "auth": self.auth_address, "services": " ".join(services)}
-        await helper.say(json.dumps(told | {"number": number, "count": count}))
+        await helper.say(json.dumps(told | {"number": number, "count": count, "connections": connections}))
         return helper
 
     async def all_told(self, holds: Callable[[Watcher], bool], timeout_s: float = READY_DEADLINE_S) -> None:
