@@ -14,6 +14,7 @@ from chassis import errors
 
 # Their leases would end by themselves after that.
 CIRCLE_S = TTL_S - 1.0
+HEAL_S = 10.0
 
 
 async def broken_after_s(addresses: Sequence[str], metadata: Any) -> float | None:
@@ -27,6 +28,8 @@ async def broken_after_s(addresses: Sequence[str], metadata: Any) -> float | Non
         )
         return await stubs[owner].Acquire(wish, metadata=metadata, timeout=TTL_S + wait_s)
 
+    # A watch may still look for a server that answers; who has listed all locks follows every change again.
+    await asyncio.gather(*(each.ListLocks(pb.ListLocksRequest(), metadata=metadata, timeout=HEAL_S) for each in stubs))
     await asyncio.gather(acquire(0, 0, 0), acquire(1, 1, 0))
     began = time.monotonic()
     waiting = [asyncio.create_task(acquire(owner, 1 - owner, TTL_S)) for owner in (0, 1)]

@@ -331,7 +331,7 @@ class World:
 
     async def circle(self) -> float | None:
         """How long two owners wait for each other; `None`: until their leases end."""
-        granted = frozenset({"locks.write"})
+        granted = frozenset({"locks.read", "locks.write"})
         principal = Principal("user", str(uuid7()), self.tenant_id, permissions=granted)
         told = ((metadata.PASS, process.pass_of(principal, OKPKey.import_key(self._key))),)
         return await circle.broken_after_s([f"127.0.0.1:{each.port}" for each in self.servers], told)
