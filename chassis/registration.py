@@ -86,7 +86,7 @@ class Registration:
         # There is something to tell before the next heartbeat is due.
         self._due = asyncio.Event()
         self._attending: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._pause_s = RETRY_S
         self._ended = False
 
     async def run(self) -> None:
@@ -161,7 +161,7 @@ class Registration:
                 log.info("heartbeat_failed", error=repr(failure))
                 await self._pause()
             else:
-                self._failures = 0
+                self._pause_s = RETRY_S
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._interval_s):
                         await self._due.wait()
@@ -196,10 +196,10 @@ class Registration:
             self._attending.cancel()
 
     async def _pause(self) -> None:
-        longest = min(RETRY_S * 2**self._failures, RETRY_MAX_S)
-        self._failures += 1
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, RETRY_MAX_S)
         # Spread: all processes have lost the same registry.
-        await asyncio.sleep(longest * random.uniform(0.5, 1.5))  # noqa: S311
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311
 
     def _give_way(self) -> None:
         log.warning("superseded", service=self._service, instance=self._instance.id, epoch=self._epoch)

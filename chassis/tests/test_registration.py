@@ -16,7 +16,7 @@ from grpc_status import rpc_status
 from switchyard.registry.v1 import registry_pb2, registry_pb2_grpc
 from uuid_utils.compat import uuid7
 
-from chassis import clock, errors
+from chassis import clock, errors, registration
 from chassis.directory import GONE_S, Watched
 from chassis.registration import SUPERSEDED, Registration
 from chassis.testing import Credentials, Tenant, Unregistered
@@ -180,6 +180,18 @@ class TestHeartbeat:
             await registry.until(lambda: len(registry.of("Heartbeat")) == 4)
 
         assert len(registry.of("Register")) == 1
+
+    async def test_a_registry_that_was_away_for_hours_is_still_asked(
+        self, registry: Registry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registration, "RETRY_S", 1e-9)
+        monkeypatch.setattr(registration, "RETRY_MAX_S", 1e-6)
+        async with _registered(registry.address) as made:
+            for _ in range(2000):
+                await made.entry._pause()
+
+            made.entry.tell()
+            await registry.until(lambda: len(registry.of("Heartbeat")) > 1)
 
 
 class TestSuperseded:
