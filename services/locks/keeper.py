@@ -137,6 +137,8 @@ class Keeper:
         """Wait until everything that was acknowledged before is known. Raises `Unavailable`."""
         if self._barrier is None:
             self._barrier = asyncio.create_task(self._pass_barrier())
+            # Who asked may have gone, and nobody else hears that it failed.
+            self._barrier.add_done_callback(lambda passed: passed.cancelled() or passed.exception())
         revision = await asyncio.shield(self._barrier)
         if self._position >= revision:
             return
